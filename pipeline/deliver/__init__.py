@@ -1,0 +1,1 @@
+"""Deliver: a delivery becomes a signed POST, and the answer decides what comes next."""

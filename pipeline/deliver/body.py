@@ -1,0 +1,80 @@
+"""The body of the POST: the same names as a form, as Copernica sends it, or as JSON."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from pipeline.model.events import Event
+from pipeline.model.loops import Format
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+_json = msgspec.json.Encoder()
+
+
+def names(event: Event, fields: Iterable[str] | None = None) -> dict[str, Any]:
+    """What the customer is told, name by name (contract section 5); unknown names are left out.
+
+    `fields` are the profile fields the loop asked for; None means all. Details of the hit can't take the place of
+    a name that is ours.
+    """
+    at = event.at.astimezone(UTC)
+    wanted = None if fields is None else set(fields)
+    ours = {
+        "type": event.type,
+        "id": event.message,
+        "event": event.id,
+        "timestamp": at.strftime("%Y-%m-%d %H:%M:%S"),
+        "time": int(at.timestamp()),
+        "recipient": event.recipient,
+        "ip": event.ip,
+        "useragent": event.useragent,
+        "referer": event.referer,
+        "original": event.url,
+        "tags": event.tags,
+        "mailing": event.mailing,
+        "profile": event.profile,
+        "account": event.account,
+        "fields": _chosen(event.fields, wanted),
+        "interests": event.interests,
+        "machine": event.machine,
+        "signals": event.signals,
+        "client": event.client,
+        "system": event.system,
+        "device": event.device,
+        "parameters": event.parameters,
+        "previous": event.previous,
+        "origin": event.origin,
+    }
+    return {name: value for name, value in ((event.details or {}) | ours).items() if value not in (None, [], {})}
+
+
+def body_of(told: Mapping[str, Any], form: Format) -> tuple[str, bytes]:
+    """Content type and body."""
+    if form == "json":
+        return JSON, _json.encode(told)
+    return FORM, urlencode([pair for name, value in told.items() for pair in _pairs(name, value)]).encode()
+
+
+def _chosen(fields: dict[str, Any] | None, wanted: set[str] | None) -> dict[str, Any] | None:
+    if fields is None or wanted is None:
+        return fields
+    return {name: value for name, value in fields.items() if name in wanted}
+
+
+def _pairs(name: str, value: object) -> list[tuple[str, str]]:
+    """`fields[city]=Utrecht` for a map, `tags[]=a` for a list, to any depth; nothing for a null."""
+    if isinstance(value, Mapping):
+        return [pair for key, item in value.items() for pair in _pairs(f"{name}[{key}]", item)]
+    if isinstance(value, list | tuple):
+        return [pair for item in value for pair in _pairs(f"{name}[]", item)]
+    return [] if value is None else [(name, _word(value))]
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

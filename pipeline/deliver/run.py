@@ -1,0 +1,283 @@
+"""Deliver's door to the world: polls deliveries, posts them by libcurl, produces what came of it, commits."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeVar
+
+import uvloop
+from confluent_kafka import KafkaError, KafkaException
+
+from pipeline import health, keys, metrics, topics
+from pipeline.deliver.dispatch import Dispatch, Job
+from pipeline.deliver.ladder import Ladder
+from pipeline.deliver.stage import Post, Sent, read
+from pipeline.deliver.verdict import Reply
+from pipeline.kafka.admin import check_family
+from pipeline.kafka.client import Cluster
+from pipeline.kafka.consume import Batch, Feed, Moves, Places
+from pipeline.kafka.ledger import Ledger
+from pipeline.kafka.mirror import Apply, Mirror
+from pipeline.kafka.outbox import POLL_SECONDS, Outbox
+from pipeline.kafka.receipt import Receipt
+from pipeline.kafka.seam import Kafka, Place
+from pipeline.model.sealed import unseal
+from pipeline.model.standing import Standings
+from pipeline.outbound import Answer, Calls, Guard, Request
+from pipeline.record import Record
+from pipeline.route.run import Router
+from pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+Out = TypeVar("Out")
+
+AT_ONCE = 200
+FETCH_SECONDS = 0.1
+COMMIT_SECONDS = 0.2
+SETTLE_SECONDS = 5.0  # a POST still in flight after that is made again by the partition's next owner
+POST_SECONDS = 15.0
+
+ATTEMPTS = metrics.counter("loopwire_deliver_attempts", "POSTs made")
+SECONDS = metrics.histogram(
+    "loopwire_deliver_seconds", "how long a POST took", (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15)
+)
+IN_FLIGHT = metrics.gauge("loopwire_deliver_in_flight", "POSTs under way")
+WRITTEN = metrics.counter("loopwire_deliver_records", "records written, by topic", "topic")
+
+
+class Mark(NamedTuple):
+    """Where a job's offset is kept."""
+
+    ledger: Ledger
+    offset: int
+
+
+class Wire:
+    """The world as dispatch knows it: this event loop, libcurl and one Kafka producer."""
+
+    def __init__(self, kafka: Kafka, guard: Guard) -> None:
+        self.outbox = Outbox(kafka, kafka.producer())
+        self.refused: asyncio.Queue[KafkaError] = asyncio.Queue()
+        self.flying: Counter[Ledger] = Counter()
+        self.turns: dict[Place, bool] = {}  # partitions to pause or resume, for the thread that fetches
+        self.dispatch: Dispatch[Mark]
+        self._loop = asyncio.get_running_loop()
+        self._calls = Calls(guard)
+        self._receipts: dict[Job[Mark], Receipt] = {}
+
+    def now(self) -> float:
+        return time.time()
+
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        self._loop.call_later(seconds, do)
+
+    def pause(self, place: Place, *, on: bool) -> None:
+        self.turns[place] = on
+
+    def owned(self, job: Job[Mark]) -> bool:
+        if not job.mark.ledger.live:
+            self._receipts.pop(job, None)
+        return job.mark.ledger.live
+
+    def begin(self, job: Job[Mark]) -> None:
+        ledger, offset = job.mark
+        self._receipts[job] = Receipt(ledger, offset, offset + 1, self.refused.put_nowait)
+
+    def post(self, job: Job[Mark], post: Post) -> None:
+        self.flying[job.mark.ledger] += 1
+        IN_FLIGHT.inc()
+        request = Request(post.loop.url, post.body, post.headers, POST_SECONDS)
+        self._calls.start(request, partial(self._answered, job, post))
+
+    def end(self, job: Job[Mark], records: list[Record]) -> None:
+        receipt = self._receipts.pop(job)
+        receipt.expect(len(records))
+        for record in records:
+            WRITTEN.labels(record.topic).inc()
+            self._send(record, receipt)
+        receipt.complete()
+
+    def close(self) -> None:
+        """Gives up the POSTs in flight."""
+        self._calls.close()
+
+    def _answered(self, job: Job[Mark], post: Post, answer: Answer) -> None:
+        self.flying[job.mark.ledger] -= 1
+        if not self.flying[job.mark.ledger]:
+            del self.flying[job.mark.ledger]
+        IN_FLIGHT.dec()
+        ATTEMPTS.inc()
+        SECONDS.observe(answer.timings.total / 1000)
+        reply = Reply(answer.status, answer.error, answer.retry_after)
+        self.dispatch.answered(job, post, Sent(reply, answer.body, answer.timings))
+
+    def _send(self, record: Record, receipt: Receipt) -> None:
+        while True:
+            try:
+                self.outbox.send(record, receipt)
+                return
+            except BufferError:  # the broker is far behind: nothing else may go on either
+                self.outbox.producer.poll(POLL_SECONDS)
+            except KafkaException as refused:
+                self.refused.put_nowait(refused.args[0])
+                return
+
+
+class Deliveries:
+    """The consumer's side, on a thread of its own: deliveries, retries and replays, and how loops stand."""
+
+    def __init__(self, kafka: Kafka, wire: Wire, ladder_topics: list[str]) -> None:
+        self._kafka = kafka
+        self._wire = wire
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, "deliveries")
+        self._ladder_topics = ladder_topics
+        self._committed_at = 0.0
+        self.standings = Standings()
+
+    async def open(self) -> None:
+        """Checks the topics, loads the loops, joins the group."""
+        await self._on_thread(self._open)
+
+    async def feed(self) -> None:
+        """Hands batches to dispatch until cancelled."""
+        while True:
+            for batch in await self._on_thread(self._fetch):
+                self._wire.dispatch.take((batch.topic, batch.partition), _jobs(batch))
+
+    async def close(self) -> None:
+        """Waits for the POSTs in flight as long as it may, commits, leaves the group."""
+        leaving = asyncio.ensure_future(self._on_thread(self._close))
+        while not leaving.done():
+            await self._wire.outbox.breathe()
+        await leaving
+        self._thread.shutdown()
+
+    def _open(self) -> None:
+        names = sorted({*topics.family(topics.read(), "loop"), *self._ladder_topics, *self._old_ladders()})
+        names.remove(topics.DELIVERIES_RETRY)
+        check_family(self._kafka, names)
+        standings = self.standings
+        tables: dict[str, Apply] = {topics.LOOPS: standings.put_loop, topics.LOOP_STATES: standings.put_state}
+        self._mirror = Mirror(self._kafka, tables)
+        self._mirror.follow_all(tables)
+        self._mirror.catch_up()
+        prefetch = {"queued.min.messages": 2000, "queued.max.messages.kbytes": 16_384}
+        self._input = Feed(self._kafka, "deliver", names, Moves(settle=self._settle, lost=self._lose), **prefetch)
+
+    def _old_ladders(self) -> list[str]:
+        """Retry topics of an earlier RETRY_LADDER: what waits in them is still due."""
+        return [topic for topic in self._kafka.topics() if topic.startswith(topics.DELIVERIES_RETRY + "-")]
+
+    def _fetch(self) -> list[Batch]:
+        for place in list(self._wire.turns):
+            on = self._wire.turns.pop(place, None)
+            if on is not None and place in self._input.places:
+                (self._input.pause if on else self._input.resume)(place)
+        batches = self._input.fetch(AT_ONCE, FETCH_SECONDS)
+        if batches:
+            self._mirror.catch_up()
+        else:
+            self._mirror.take(0)
+        if time.monotonic() - self._committed_at > COMMIT_SECONDS:
+            self._input.commit()
+            self._committed_at = time.monotonic()
+        return batches
+
+    def _settle(self, ledgers: Sequence[Ledger]) -> None:
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline and self._busy(ledgers):
+            time.sleep(0.002)  # the event loop is at it
+
+    def _busy(self, ledgers: Sequence[Ledger]) -> bool:
+        wire = self._wire
+        return any(wire.flying[ledger] for ledger in ledgers) or len(wire.outbox.producer) > 0
+
+    def _lose(self, places: Places) -> None:
+        self._loop.call_soon_threadsafe(self._wire.dispatch.forget, places)
+
+    def _close(self) -> None:
+        self._input.close()
+        self._mirror.close()
+
+    async def _on_thread(self, work: Callable[[], Out]) -> Out:
+        return await self._loop.run_in_executor(self._thread, work)
+
+
+def _jobs(batch: Batch) -> list[Job[Mark]]:
+    return [Job(read(message, batch.topic), Mark(batch.ledger, message.offset() or 0)) for message in batch.messages]
+
+
+class Deliver:
+    """The whole process: the router on its thread, deliveries on theirs, POSTs on the event loop."""
+
+    def __init__(self, kafka: Kafka, settings: Settings, master_key: bytes) -> None:
+        self._router = Router(kafka)
+        self._wire = Wire(kafka, Guard(settings.allow_networks, settings.egress_proxy))
+        ladder = settings.retry_ladder
+        self._deliveries = Deliveries(kafka, self._wire, [topics.retry_topic(delay) for delay in ladder])
+        # A secret is opened once, not at each POST; the cache goes with the process.
+        opened = lru_cache(10_000)(partial(unseal, master_key))
+        self._wire.dispatch = Dispatch(self._wire, self._deliveries.standings, Ladder(ladder), opened)
+        self.ready = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop`; then what is under way is finished and committed. Raises what broke it."""
+        await self._deliveries.open()
+        self._router.start()
+        tasks = [asyncio.create_task(work) for work in (self._deliveries.feed(), self._wire.outbox.run())]
+        watch = [asyncio.create_task(work) for work in (_asked(stop), self._refusal(), self._router_end())]
+        self.ready = True
+        try:
+            done, _ = await asyncio.wait([*tasks, *watch], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self.ready = False
+            await self._end(tasks, watch)
+
+    async def _end(self, tasks: list["asyncio.Task[None]"], watch: list["asyncio.Task[None]"]) -> None:
+        for task in [*tasks, *watch]:
+            task.cancel()
+        for task in [*tasks, *watch]:
+            with contextlib.suppress(asyncio.CancelledError, KafkaException):
+                await task
+        await self._deliveries.close()
+        await asyncio.to_thread(self._router.stop)
+        self._wire.close()
+
+    async def _refusal(self) -> None:
+        """A worker that can't write stops; who owns its partitions next begins below what was refused."""
+        raise KafkaException(await self._wire.refused.get())
+
+    async def _router_end(self) -> None:
+        await asyncio.to_thread(self._router.join)
+        if self._router.failed:
+            raise self._router.failed
+
+
+async def _asked(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+def run(settings: Settings) -> None:
+    """Runs the stage until SIGTERM or SIGINT."""
+    uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    deliver = Deliver(Cluster(settings), settings, keys.master_key(settings))
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    server = health.serve("127.0.0.1", settings.metrics_port + 1, lambda: deliver.ready)
+    try:
+        await deliver.run(stop)
+    finally:
+        server.shutdown()

@@ -1,0 +1,169 @@
+"""What becomes of a delivery: a request now, or a record that waits, or a dead letter; then what its answer means."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from pipeline import topics
+from pipeline.deliver.body import body_of, names
+from pipeline.deliver.ladder import Ladder
+from pipeline.deliver.signing import live, signature
+from pipeline.deliver.verdict import Again, Dead, Reply, Verdict, verdict
+from pipeline.model.deliveries import Attempt, Delivery, Failed, Outcome, Timings
+from pipeline.model.events import Event
+from pipeline.model.ids import utc
+from pipeline.model.loops import Loop, LoopState
+from pipeline.model.standing import Standing
+from pipeline.record import Message, Record, dead
+
+KEPT_RESPONSE = 1024  # characters of an answer's body that an attempt keeps
+Unseal = Callable[[str, str], str]  # loop, sealed -> plain
+
+_delivery = msgspec.json.Decoder(Delivery)
+_event = msgspec.json.Decoder(Event)
+_headers = msgspec.json.Decoder(dict[str, str])
+_json = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A delivery ready to be sent."""
+
+    delivery: Delivery
+    event: Event
+    loop: Loop
+    at: float
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came back of a POST."""
+
+    reply: Reply
+    body: bytes
+    timings: Timings
+
+
+def read(message: Message, source: str) -> Delivery | Record:
+    """The delivery a record holds, or the dead letter that says why it holds none. `source` is the bare topic."""
+    try:
+        return _delivery.decode(message.value() or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        return dead(topics.DELIVERIES_DEAD, source, message, f"value: {wrong}")
+
+
+def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: Unseal) -> Post | Dead | str:
+    """The POST of a delivery; Dead where there is no loop; else the word why it has to wait: its loop's state.
+
+    Only an active loop is sent to, and a loop is active only while its `url` is the verified one.
+    """
+    if standing is None:
+        return Dead("the loop was removed")
+    if standing.state != "active":
+        return standing.reason or standing.state
+    try:
+        event = _event.decode(delivery.event)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        return Dead(f"the event can't be read: {wrong}")
+    return _post(delivery, event, standing.loop, now, unseal)
+
+
+def _post(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Unseal) -> Post:
+    kind, body = body_of(names(event, loop.fields), loop.format)
+    secrets = [unseal(loop.id, secret.sealed) for secret in live(loop.secrets, utc(now))]
+    own = _headers.decode(unseal(loop.id, loop.headers)) if loop.headers else {}
+    headers = {
+        **own,
+        "Content-Type": kind,
+        "webhook-id": delivery.id,
+        "webhook-timestamp": str(int(now)),
+        "webhook-signature": signature(secrets, delivery.id, int(now), body),
+        "loopwire-attempt": str(delivery.attempts + 1),
+        "loopwire-loop": loop.id,
+    }
+    return Post(delivery, event, loop, now, body, tuple(headers.items()))
+
+
+def judged(post: Post, sent: Sent, ladder: Ladder, now: float) -> list[Record]:
+    """What an answer leads to: the attempt's record, and what carries the delivery or its loop on."""
+    attempts = post.delivery.attempts + 1
+    found = verdict(sent.reply, attempts, ladder, now)
+    records = [_attempt(post, sent, found)]
+    if isinstance(found, Again):
+        records.append(_retry(_failed(post, sent, found.error), found.due, ladder, now))
+    elif isinstance(found, Dead):
+        records.append(buried(_failed(post, sent, found.error), found.error))
+        if found.gone:
+            records.append(_disabled(post.loop, now))
+    return records
+
+
+def held(delivery: Delivery, ladder: Ladder, now: float) -> Record:
+    """The record of a delivery that waits without an attempt, a rung higher each time."""
+    due = now + ladder.held(delivery.holds)
+    return _retry(msgspec.structs.replace(delivery, holds=delivery.holds + 1), due, ladder, now)
+
+
+def onward(delivery: Delivery, ladder: Ladder, now: float) -> Record | None:
+    """The next link of a wait longer than its topic's; None where the delivery is due."""
+    return _retry(delivery, delivery.due, ladder, now) if delivery.due > now else None
+
+
+def buried(delivery: Delivery, reason: str) -> Record:
+    """A dead letter with its history; the reason in a header, as all dead letters have it."""
+    key = f"{delivery.loop}/{delivery.id}".encode()
+    return Record(topics.DELIVERIES_DEAD, key, _json.encode(delivery), (("reason", reason.encode()),))
+
+
+def _retry(delivery: Delivery, due: float, ladder: Ladder, now: float) -> Record:
+    topic, leaves = ladder.wait(now, due)
+    waiting = msgspec.structs.replace(delivery, due=due, leaves=leaves)
+    return Record(topic, delivery.loop.encode(), _json.encode(waiting))
+
+
+def _failed(post: Post, sent: Sent, error: str) -> Delivery:
+    attempts = post.delivery.attempts + 1
+    failed = Failed(attempt=attempts, at=utc(post.at), error=error, status=sent.reply.status)
+    return msgspec.structs.replace(post.delivery, attempts=attempts, holds=0, history=[*post.delivery.history, failed])
+
+
+def _attempt(post: Post, sent: Sent, found: Verdict) -> Record:
+    event, outcome = post.event, _outcome(found)
+    attempt = Attempt(
+        delivery=post.delivery.id,
+        loop=post.loop.id,
+        account=post.loop.account,
+        event=event.id,
+        type=event.type,
+        profile=event.profile,
+        attempt=post.delivery.attempts + 1,
+        at=utc(post.at),
+        url=post.loop.url,
+        outcome=outcome,
+        timings=sent.timings,
+        status=sent.reply.status,
+        error=found.error if isinstance(found, Again | Dead) else None,
+        response=sent.body.decode(errors="replace")[:KEPT_RESPONSE] or None,
+        recipient=event.recipient,
+        message=event.message,
+        next_attempt=utc(found.due) if isinstance(found, Again) else None,
+    )
+    return Record(topics.ATTEMPTS, post.loop.id.encode(), _json.encode(attempt))
+
+
+def _outcome(found: Verdict) -> Outcome:
+    match found:
+        case Again():
+            return "again"
+        case Dead():
+            return "dead"
+        case _:
+            return "delivered"
+
+
+def _disabled(loop: Loop, now: float) -> Record:
+    state = LoopState(loop=loop.id, epoch=loop.epoch, reason="gone", at=utc(now))
+    return Record(topics.LOOP_STATES, loop.id.encode(), _json.encode(state))

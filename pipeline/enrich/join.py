@@ -1,0 +1,81 @@
+"""The join: an event is the hit as it came, with what is known about it appended.
+
+What a row adds is rendered once, when the row changes, as the tail of a JSON object; joining is then a splice of
+bytes, and what a newer capture put into a hit passes through an older enrich. A name that stands twice would be
+read as its last, so what the tables say counts.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from pipeline.model.hits import AnyHit
+from pipeline.model.mailings import Mailing
+from pipeline.model.profiles import Profile
+
+Tail = bytes  # b',"tags":["a"]': what a row adds to an event
+Rows = Mapping[bytes, Tail]
+Row = TypeVar("Row")
+
+_hit = msgspec.json.Decoder(AnyHit)
+_profile = msgspec.json.Decoder(Profile)
+_mailing = msgspec.json.Decoder(Mailing)
+_json = msgspec.json.Encoder()
+
+
+class UnreadableError(ValueError):
+    """A record can't be read; the message is its reason."""
+
+
+def event_of(key: bytes | None, value: bytes | None, profiles: Rows, tags: Rows) -> bytes:
+    """The event of a hit, JSON; UnreadableError where the hit can't be read or its key is another profile's.
+
+    A hit whose profile or mailing is unknown becomes an event without what is unknown.
+    """
+    if value is None:
+        raise UnreadableError("value: is null, which no hit is")
+    try:
+        hit = _hit.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        raise UnreadableError(f"value: {wrong}") from wrong
+    if key != f"{hit.account}/{hit.profile}".encode():
+        raise UnreadableError(f"key: is {_shown(key)}, but the value is of {hit.account}/{hit.profile}")
+    who = profiles.get(key, b"")
+    what = tags.get(f"{hit.account}/{hit.mailing}".encode(), b"")
+    return value.rstrip()[:-1] + who + what + b"}" if who or what else value
+
+
+def profile_tail(key: bytes, value: bytes) -> Tail:
+    """What a profile's row adds: recipient, fields, interests; UnreadableError where it can't be read."""
+    row: Profile = _row(_profile, value)
+    _same(key, f"{row.account}/{row.id}")
+    return _tail({"recipient": row.email, "fields": row.fields or None, "interests": row.interests or None})
+
+
+def tags_tail(key: bytes, value: bytes) -> Tail:
+    """What a mailing's row adds: its tags; UnreadableError where it can't be read."""
+    row: Mailing = _row(_mailing, value)
+    _same(key, f"{row.account}/{row.mailing}")
+    return _tail({"tags": row.tags or None})
+
+
+def _row(decoder: msgspec.json.Decoder[Row], value: bytes) -> Row:
+    try:
+        return decoder.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        raise UnreadableError(f"value: {wrong}") from wrong
+
+
+def _same(key: bytes, own: str) -> None:
+    if key != own.encode():
+        raise UnreadableError(f"key: is {_shown(key)}, but the value is of {own}")
+
+
+def _tail(added: dict[str, object]) -> Tail:
+    known = {name: value for name, value in added.items() if value is not None}
+    return b"," + _json.encode(known)[1:-1] if known else b""
+
+
+def _shown(key: bytes | None) -> str:
+    return "absent" if key is None else key.decode(errors="replace")

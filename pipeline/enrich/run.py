@@ -1,0 +1,209 @@
+"""Enrich's door to the world: a Faust app whose agent joins batches that librdkafka feeds it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, cast
+
+import faust
+import uvloop
+from confluent_kafka import KafkaError, KafkaException
+from faust.app.base import BootStrategy
+from mode import Service
+
+from pipeline import health, metrics, topics
+from pipeline.enrich.stage import buried, outcome
+from pipeline.enrich.tables import Tables
+from pipeline.kafka.admin import check_family
+from pipeline.kafka.client import Cluster
+from pipeline.kafka.consume import Batch, Feed, Moves, Places
+from pipeline.kafka.ledger import Ledger
+from pipeline.kafka.mirror import Mirror
+from pipeline.kafka.outbox import Outbox
+from pipeline.kafka.receipt import Receipt
+from pipeline.kafka.seam import Kafka, Message
+from pipeline.record import Record
+from pipeline.settings import Settings, read
+
+log = logging.getLogger(__name__)
+Out = TypeVar("Out")
+
+AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch holds the event loop longer
+FETCH_SECONDS = 0.1
+COMMIT_SECONDS = 0.2
+SETTLE_SECONDS = 10.0
+UNDER_WAY = 100_000  # events produced and not acknowledged, before the join waits: about 60 MB
+
+EVENTS_WRITTEN = metrics.counter("loopwire_enrich_events", "events written")
+DEAD = metrics.counter("loopwire_enrich_dead", "hits that could not be read or written")
+ROWS = metrics.gauge("loopwire_enrich_table_rows", "rows of profiles and mailings at hand")
+
+
+class Joiner:
+    """Joins batches of hits and writes the outcome: events to the same partition numbers, dead letters."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.tables = Tables()
+        self.outbox = Outbox(kafka, kafka.producer())
+        self.refused: asyncio.Queue[KafkaError] = asyncio.Queue()
+        self._kafka = kafka
+        self._events = kafka.full(topics.EVENTS)
+
+    async def join(self, batch: Batch) -> None:
+        """Writes an output for each hit; returns before all are acknowledged."""
+        if not batch.ledger.live:
+            return  # revoked while it waited: its next owner reads it again
+        receipt = Receipt(batch.ledger, batch.first, batch.end, self.refused.put_nowait)
+        receipt.expect(len(batch.messages))
+        profiles, tags = self.tables.profiles(batch.partition), self.tables.tags
+        for message in batch.messages:
+            await self._write(message, outcome(message, profiles, tags), receipt)
+        receipt.complete()
+        self.outbox.wake()
+        ROWS.set(len(self.tables))
+        while len(self.outbox.producer) > UNDER_WAY:
+            await self.outbox.breathe()
+
+    async def _write(self, message: Message, output: bytes | Record, receipt: Receipt) -> None:
+        produce = self.outbox.producer.produce
+        while True:
+            try:
+                if isinstance(output, bytes):
+                    produce(self._events, output, message.key(), message.partition() or 0, receipt)
+                else:
+                    DEAD.inc()
+                    headers = list(output.headers)
+                    produce(self._kafka.full(output.topic), output.value, output.key, -1, receipt, headers)
+                return
+            except BufferError:
+                await self.outbox.breathe()
+            except KafkaException as refused:
+                if not isinstance(output, bytes):
+                    raise
+                output = buried(message, f"events: {refused.args[0].str()}")
+
+
+class Hits(Service):
+    """Feeds the agent: fetches hits, drains the tables, hands over batches, commits what is safe."""
+
+    def __init__(self, kafka: Kafka, joiner: Joiner, batches: Any, **more: Any) -> None:  # noqa: ANN401
+        super().__init__(**more)
+        self._kafka = kafka
+        self._joiner = joiner
+        self._batches = batches
+        # The consumer and the tables belong to one thread; the join and the acknowledgements to the event loop.
+        self._thread = ThreadPoolExecutor(1, "hits")
+        self._committed_at = 0.0
+        self.ready = False
+
+    async def on_start(self) -> None:
+        """Checks the topics, loads the mailings, joins the group."""
+        await self._on_thread(self._open)
+
+    @Service.task
+    async def _feed(self) -> None:
+        while not self.should_stop:
+            for batch in await self._on_thread(self._fetch):
+                await self._batches.send(value=batch)
+
+    @Service.task
+    async def _acknowledge(self) -> None:
+        await self._joiner.outbox.run()
+
+    @Service.task
+    async def _stop_on_refusal(self) -> None:
+        """A worker that can't write stops; who owns its partitions next begins below what was refused."""
+        raise KafkaException(await self._joiner.refused.get())
+
+    async def on_stop(self) -> None:
+        """Waits for what is under way, commits, leaves the group, so that the next owner starts at once."""
+        self.ready = False
+        leaving = asyncio.ensure_future(self._on_thread(self._close))
+        while not leaving.done():
+            await self._joiner.outbox.breathe()
+        await leaving
+        self._thread.shutdown()
+
+    def _open(self) -> None:
+        tables = self._joiner.tables
+        check_family(self._kafka, topics.family(topics.read(), "profile"))
+        self._mirror = Mirror(self._kafka, {topics.PROFILES: tables.put_profile, topics.TAGS: tables.put_tags})
+        self._mirror.follow_all([topics.TAGS])
+        self._mirror.catch_up()
+        self._hits = Feed(self._kafka, "enrich", [topics.HITS], Moves(self._gain, self._settle, self._lose))
+
+    def _fetch(self) -> list[Batch]:
+        batches = self._hits.fetch(AT_ONCE, FETCH_SECONDS)
+        if batches:
+            self._mirror.catch_up()  # a hit sees every change acknowledged before the hit was
+        if time.monotonic() - self._committed_at > COMMIT_SECONDS:
+            self._hits.commit()
+            self._committed_at = time.monotonic()
+        return batches
+
+    def _gain(self, places: Places) -> None:
+        self._mirror.follow((topics.PROFILES, partition) for _, partition in places)
+        self._mirror.catch_up()
+        self.ready = True
+        log.info("hits of partitions %s are ours", [partition for _, partition in places])
+
+    def _settle(self, ledgers: Sequence[Ledger]) -> None:
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while not all(ledger.finished for ledger in ledgers) and time.monotonic() < deadline:
+            time.sleep(0.002)  # the event loop is at it
+
+    def _lose(self, places: Places) -> None:
+        self._mirror.forget((topics.PROFILES, partition) for _, partition in places)
+        self._joiner.tables.drop(partition for _, partition in places)
+
+    def _close(self) -> None:
+        self._hits.close()
+        self._mirror.close()
+
+    async def _on_thread(self, work: Callable[[], Out]) -> Out:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+class Boot(BootStrategy):
+    """Faust without its own Kafka clients: librdkafka reads and writes."""
+
+    enable_kafka = False
+    enable_web = False
+    enable_sensors = False
+
+
+def build(settings: Settings, kafka: Kafka | None = None) -> faust.App:
+    """The Faust app of the stage."""
+    cluster = kafka or Cluster(settings)
+    app = faust.App("loopwire-enrich", autodiscover=False, datadir=str(settings.data / "faust"), web_enabled=False)
+    app.boot_strategy = Boot(app)
+    app.flow_control.resume()  # without Faust's consumer nobody else would, and a channel's send would wait
+    joiner = Joiner(cluster)
+    batches = app.channel(maxsize=2)
+
+    @app.agent(batches, name="join")
+    async def join(stream: faust.StreamT[Batch]) -> None:
+        async for batch in stream:
+            await joiner.join(batch)
+
+    hits = Hits(cluster, joiner, batches)
+    app.service(cast("Any", hits))  # an instance will do, though the annotation says class
+    health.serve("127.0.0.1", settings.metrics_port, lambda: hits.ready)
+    return app
+
+
+def run(settings: Settings) -> None:
+    """Runs the stage until it is told to stop."""
+    worker = faust.Worker(
+        build(settings), loglevel="INFO", quiet=True, redirect_stdouts=False, loop=uvloop.new_event_loop()
+    )
+    worker.execute_from_commandline()
+
+
+def __getattr__(name: str) -> faust.App:
+    """`faust -A pipeline.enrich.run worker` asks for `app`; nothing runs at import."""
+    if name != "app":
+        raise AttributeError(name)
+    return build(read())

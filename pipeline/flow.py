@@ -1,0 +1,57 @@
+"""The whole pipeline on one screen: each stage, what it reads, what it writes."""
+
+from typing import NamedTuple
+
+from pipeline.topics import (
+    ACCOUNTS,
+    ATTEMPTS,
+    DELIVERIES,
+    DELIVERIES_DEAD,
+    DELIVERIES_RETRY,
+    EVENTS,
+    HITS,
+    HITS_DEAD,
+    LOOP_STATES,
+    LOOPS,
+    PROFILES,
+    REPLAYS,
+    TAGS,
+)
+
+
+class Stage(NamedTuple):
+    """One stage of the line. `reads` are consumed by its group, `tables` are mirrored whole."""
+
+    name: str
+    does: str
+    decides: str
+    reads: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+
+FLOW = (
+    Stage("capture", "answers pixels and links, once the hit is safe", "capture/answer.py", (), (), (HITS,)),
+    Stage("enrich", "joins a hit with its profile and its mailing's tags", "enrich/join.py",
+          (HITS,), (PROFILES, TAGS), (EVENTS, HITS_DEAD)),
+    Stage("route", "finds the loops that want an event", "route/matching.py",
+          (EVENTS,), (LOOPS, LOOP_STATES), (DELIVERIES, HITS_DEAD)),
+    Stage("deliver", "posts, signed, and judges the answer", "deliver/verdict.py",
+          (DELIVERIES, DELIVERIES_RETRY, REPLAYS), (LOOPS, LOOP_STATES),
+          (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS)),
+    Stage("console", "takes profiles, mailings and loops by API", "console/api.py",
+          (), (ACCOUNTS, LOOPS, LOOP_STATES), (ACCOUNTS, LOOPS, PROFILES, TAGS)),
+)  # fmt: skip
+
+
+def picture() -> str:
+    """The flow as plain text, a few lines a stage."""
+    return "\n\n".join(_lines(stage) for stage in FLOW)
+
+
+def _lines(stage: Stage) -> str:
+    rows = [f"{stage.name:<8} {stage.does}  ({stage.decides})"]
+    for word, topics in (("reads", stage.reads), ("tables", stage.tables), ("writes", stage.writes)):
+        if topics:
+            rows.append(f"  {word:<6} {', '.join(topics)}")
+    return "\n".join(rows)

@@ -1,0 +1,158 @@
+"""The real Kafka behind the seam: the one factory of producers and consumers."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
+
+from pipeline.kafka.seam import Consumer, Offsets, Place, Producer
+from pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# librdkafka's own lines ("Disconnected", "Connection refused") repeat what `_told` says once.
+LOG_LEVEL = 2
+QUESTION_SECONDS = 10.0
+RETRY_SECONDS = 0.1
+PATIENCE_SECONDS = 60.0  # a broker that is away so long is told of by the end of the process
+PASSING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+    }
+)
+
+
+def common(settings: Settings) -> dict[str, Any]:
+    """What every client is told: where the brokers are, and what the operator adds (SASL, TLS)."""
+    return {"bootstrap.servers": settings.bootstrap, "log_level": LOG_LEVEL, "error_cb": _told} | {
+        name: value for name, value in settings.kafka_config.items() if name not in GROUP_WORDS
+    }
+
+
+# These are for consumers alone; a producer would warn of them.
+GROUP_WORDS = frozenset({"group.protocol", "group.remote.assignor", "session.timeout.ms", "heartbeat.interval.ms"})
+
+
+class Cluster:
+    """A Kafka cluster as the settings name it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prefix = settings.topic_prefix
+        self._admin_client: AdminClient | None = None
+
+    def full(self, topic: str) -> str:
+        return self._prefix + topic
+
+    def bare(self, topic: str) -> str:
+        return topic[len(self._prefix) :]
+
+    def producer(self, **more: Any) -> Producer:  # noqa: ANN401
+        config = (
+            common(self._settings)
+            | {
+                "acks": "all",
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",  # as Java places keys; librdkafka's default is CRC32
+                "linger.ms": 2,
+                "message.timeout.ms": 0,  # a stage waits for its broker as long as it takes
+                "queue.buffering.max.messages": 500_000,
+                "compression.type": "lz4",
+            }
+            | more
+        )
+        return cast("Producer", confluent_kafka.Producer(config))
+
+    def consumer(self, group: str, **more: Any) -> Consumer:  # noqa: ANN401
+        config = (
+            common(self._settings)
+            | self._membership()
+            | {
+                "group.id": self._prefix + group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "earliest",
+                "queued.max.messages.kbytes": 65_536,
+                "on_commit": _committed,
+            }
+            | more
+        )
+        return cast("Consumer", confluent_kafka.Consumer(config))
+
+    def reader(self) -> Consumer:
+        config = common(self._settings) | {
+            "group.id": f"{self._prefix}loopwire-reader",  # librdkafka wants one; nothing is committed
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "queued.max.messages.kbytes": 65_536,
+        }
+        return cast("Consumer", confluent_kafka.Consumer(config))
+
+    def partitions(self, topics: Iterable[str]) -> Mapping[str, int]:
+        known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
+        counts = {topic: len(known[self.full(topic)].partitions) for topic in topics if self.full(topic) in known}
+        for topic in topics:
+            if topic not in counts:
+                reason = f"there is no topic {self.full(topic)}: run loopwire topics apply"
+                raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, reason))
+        return counts
+
+    def topics(self) -> list[str]:
+        known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
+        return sorted(self.bare(name) for name in known if name.startswith(self._prefix))
+
+    def ends(self, places: Iterable[Place]) -> Offsets:
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(self.full(topic), number): latest for topic, number in places}
+        if not asked:
+            return {}
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                answers = self._admin.list_offsets(asked, request_timeout=QUESTION_SECONDS)
+                return {(self.bare(at.topic), at.partition): answer.result().offset for at, answer in answers.items()}
+            except KafkaException as failed:  # a leader moved, a topic is new: asked again it knows
+                if failed.args[0].code() not in PASSING or time.monotonic() > deadline:
+                    raise
+                time.sleep(RETRY_SECONDS)
+
+    def _membership(self) -> dict[str, Any]:
+        """How a group shares partitions: always by range, so that one member owns a number across topics."""
+        chosen = {name: value for name, value in self._settings.kafka_config.items() if name in GROUP_WORDS}
+        protocol = chosen.get("group.protocol", self._settings.group_protocol)
+        if protocol == "consumer":
+            return {"group.protocol": "consumer", "group.remote.assignor": "range"} | chosen
+        classic = {
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": 6000,
+            "heartbeat.interval.ms": 1000,
+        }
+        return classic | chosen
+
+    @property
+    def _admin(self) -> AdminClient:
+        if self._admin_client is None:
+            self._admin_client = AdminClient(common(self._settings))
+        return self._admin_client
+
+
+def _told(error: KafkaError) -> None:
+    """Brokers that are away come back by themselves; say it, go on."""
+    log.warning("kafka: %s", error.str())
+
+
+def _committed(error: KafkaError | None, _places: list[TopicPartition]) -> None:
+    """A commit that came too late for a rebalance is no loss: the next owner does the work again."""
+    if error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
+        log.warning("kafka: a commit was refused: %s", error.str())

@@ -1,0 +1,167 @@
+"""A feed is a member of a consumer group: it hands out batches and commits only what is finished."""
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from pipeline.kafka.ledger import Ledger
+from pipeline.kafka.seam import Consumer, Kafka, Message, Place, at_hand
+
+log = logging.getLogger(__name__)
+
+Places = list[Place]
+
+
+class Batch(NamedTuple):
+    """Records of one partition, in order. Who takes it up opens its offsets in `ledger`."""
+
+    topic: str
+    partition: int
+    messages: list[Message]
+    ledger: Ledger
+
+    @property
+    def first(self) -> int:
+        """The offset of its first record."""
+        return self.messages[0].offset() or 0
+
+    @property
+    def end(self) -> int:
+        """The offset behind its last record."""
+        return (self.messages[-1].offset() or 0) + 1
+
+
+class Moves(NamedTuple):
+    """What a stage does when partitions come and go, on the thread that fetches.
+
+    `gained` runs before the first record of the places is read. `settle` waits for what is under way in them
+    to be acknowledged, as well as it can; then comes the last commit, then `lost`.
+    """
+
+    gained: Callable[[Places], None] = lambda _places: None
+    settle: Callable[[Sequence[Ledger]], None] = lambda _ledgers: None
+    lost: Callable[[Places], None] = lambda _places: None
+
+
+class Feed:
+    """Fetches batches of the topics for a stage's group `loopwire-<stage>`."""
+
+    def __init__(self, kafka: Kafka, stage: str, topics: Sequence[str], moves: Moves, **more: Any) -> None:  # noqa: ANN401
+        self._kafka = kafka
+        self._moves = moves
+        self._ledgers: dict[Place, Ledger] = {}
+        self._committed: dict[Place, int] = {}
+        self._fresh: set[Place] = set()
+        self._consumer: Consumer = kafka.consumer(f"loopwire-{stage}", **more)
+        self._consumer.subscribe(
+            [kafka.full(topic) for topic in topics],
+            on_assign=lambda _consumer, places: self._gain(self._places(places)),
+            on_revoke=lambda _consumer, places: self._give_up(self._places(places)),
+            on_lost=lambda _consumer, places: self._lose(self._places(places)),
+        )
+
+    @property
+    def places(self) -> Places:
+        """The partitions that are ours."""
+        return list(self._ledgers)
+
+    def fetch(self, most: int, timeout: float) -> list[Batch]:
+        """Up to `most` records, a batch a partition; waits `timeout` seconds for the first of them."""
+        self._begin_afresh()
+        messages = [message for message in at_hand(self._consumer, most, timeout) if self._readable(message)]
+        runs = groupby(messages, key=lambda one: (self._kafka.bare(one.topic() or ""), one.partition() or 0))
+        batches = [self._batch(place, list(run)) for place, run in runs if place in self._ledgers]
+        return [batch for batch in batches if batch.messages]
+
+    def pause(self, place: Place) -> None:
+        """No more records of the place until `resume`."""
+        self._fresh.discard(place)
+        self._consumer.pause([self._at(place)])
+
+    def resume(self, place: Place) -> None:
+        """Records of the place again."""
+        self._consumer.resume([self._at(place)])
+
+    def commit(self) -> None:
+        """Commits what became safe since the last time, without waiting."""
+        self._commit(self.places, wait=False)
+
+    def close(self) -> None:
+        """Settles, commits and leaves the group."""
+        try:
+            self._consumer.close()  # revokes first, which settles and commits
+        finally:
+            if self._ledgers:
+                self._lose(self.places)
+
+    def _readable(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal():
+            raise KafkaException(error)
+        log.warning("kafka: %s", error.str())
+        return False
+
+    def _batch(self, place: Place, messages: list[Message]) -> Batch:
+        """Without what a rebalance inside one fetch made us read twice."""
+        ledger = self._ledgers[place]
+        new = [message for message in messages if (message.offset() or 0) >= ledger.read]
+        batch = Batch(place[0], place[1], new, ledger)
+        if new:
+            ledger.read = batch.end
+        return batch
+
+    def _begin_afresh(self) -> None:
+        """A partition that was paused when it went comes back paused, if nobody says otherwise."""
+        fresh, self._fresh = self._fresh, set()
+        if fresh:
+            self._consumer.resume([self._at(place) for place in fresh])
+
+    def _gain(self, places: Places) -> None:
+        self._moves.gained(places)
+        self._fresh.update(places)
+        for place in places:
+            self._ledgers[place] = Ledger()
+
+    def _give_up(self, places: Places) -> None:
+        ledgers = [self._ledgers[place] for place in places if place in self._ledgers]
+        for ledger in ledgers:
+            ledger.live = False
+        self._moves.settle(ledgers)
+        self._commit(places, wait=True)
+        self._lose(places)
+
+    def _lose(self, places: Places) -> None:
+        for place in places:
+            ledger = self._ledgers.pop(place, None)
+            if ledger is not None:
+                ledger.live = False
+            self._committed.pop(place, None)
+        self._moves.lost(places)
+
+    def _commit(self, places: Places, *, wait: bool) -> None:
+        due: list[tuple[Place, int]] = []
+        for place in places:
+            ledger = self._ledgers.get(place)
+            safe = ledger.safe if ledger else None
+            if safe is not None and self._committed.get(place) != safe:
+                due.append((place, safe))
+        if not due:
+            return
+        try:
+            offsets = [self._at(place, safe) for place, safe in due]
+            self._consumer.commit(offsets=offsets, asynchronous=not wait)
+        except KafkaException as refused:  # a rebalance was faster: the next owner does it again
+            log.warning("kafka: a commit was refused: %s", refused)
+            return
+        self._committed.update(due)
+
+    def _at(self, place: Place, offset: int = -1001) -> TopicPartition:
+        return TopicPartition(self._kafka.full(place[0]), place[1], offset)
+
+    def _places(self, places: list[TopicPartition]) -> Places:
+        return [(self._kafka.bare(place.topic), place.partition) for place in places]

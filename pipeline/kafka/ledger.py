@@ -1,0 +1,41 @@
+"""A ledger knows which offsets of one partition are unfinished: a commit stays below the oldest of them."""
+
+from threading import Lock
+
+
+class Ledger:
+    """Opened for a stretch of offsets when work on it begins, closed when all its outputs are acknowledged.
+
+    Opened in the order of offsets. Read on one thread and acknowledged on another, so each call takes a lock:
+    once a batch, or once a POST, never once a record of the join.
+    """
+
+    def __init__(self) -> None:
+        self._unfinished: dict[int, None] = {}
+        self._end: int | None = None
+        self._lock = Lock()
+        self.read = 0  # offsets below were handed out
+        self.live = True  # False once the partition is another worker's: its batches are not worth starting
+
+    def open(self, first: int, end: int) -> None:
+        """Offsets from `first` to before `end` are under way."""
+        with self._lock:
+            self._unfinished[first] = None
+            self._end = end
+
+    def close(self, first: int) -> None:
+        """The stretch that begins at `first` is safe."""
+        with self._lock:
+            del self._unfinished[first]
+
+    @property
+    def safe(self) -> int | None:
+        """The offset that may be committed; None before anything was under way."""
+        with self._lock:
+            return next(iter(self._unfinished), self._end)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is under way."""
+        with self._lock:
+            return not self._unfinished

@@ -1,0 +1,84 @@
+"""A mirror keeps a compacted topic's rows at hand: read to its end before it is asked, then kept up."""
+
+import time
+from collections.abc import Callable, Iterable
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+
+from pipeline.kafka.seam import Kafka, Message, Offsets, Place, at_hand
+
+# partition, key, value (None: the row is gone)
+Apply = Callable[[int, bytes, bytes | None], None]
+AT_ONCE = 5000
+PATIENCE_SECONDS = 60.0
+
+
+class Mirror:
+    """Reads the chosen partitions of some compacted topics and applies each record, in order.
+
+    Used by one thread at a time.
+    """
+
+    def __init__(self, kafka: Kafka, tables: dict[str, Apply]) -> None:
+        self._kafka = kafka
+        self._tables = tables
+        self._reader = kafka.reader()
+        self._read: Offsets = {}
+
+    def follow(self, places: Iterable[Place]) -> None:
+        """Begins to read the places, from their first record."""
+        new = [place for place in places if place not in self._read]
+        self._read.update(dict.fromkeys(new, 0))
+        if new:
+            self._reader.incremental_assign([self._at(place) for place in new])
+
+    def follow_all(self, topics: Iterable[str]) -> None:
+        """Begins to read all partitions of the topics."""
+        counts = self._kafka.partitions(list(topics))
+        self.follow([(topic, number) for topic, count in counts.items() for number in range(count)])
+
+    def forget(self, places: Iterable[Place]) -> None:
+        """Stops reading the places. Their rows are the caller's to drop."""
+        old = [place for place in places if place in self._read]
+        for place in old:
+            del self._read[place]
+        if old:
+            self._reader.incremental_unassign([self._at(place) for place in old])
+
+    def catch_up(self) -> None:
+        """Applies everything that was acknowledged in the followed places before this call.
+
+        KafkaException where the broker does not give it within 60 s.
+        """
+        behind = {place: end for place, end in self._kafka.ends(self._read).items() if self._read[place] < end}
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while behind:
+            self.take(1.0)
+            behind = {place: end for place, end in behind.items() if self._read[place] < end}
+            if behind and time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"tables stay behind: {behind}"))  # noqa: SLF001
+
+    def take(self, timeout: float) -> None:
+        """Applies what is there, waiting up to `timeout` seconds for the first of it."""
+        for message in at_hand(self._reader, AT_ONCE, timeout):
+            self._apply(message)
+
+    def close(self) -> None:
+        """Stops reading."""
+        self._reader.close()
+
+    def _apply(self, message: Message) -> None:
+        place = self._kafka.bare(message.topic() or ""), message.partition() or 0
+        error, offset = message.error(), message.offset() or 0
+        if place not in self._read:
+            return  # read ahead before `forget`
+        if error is None:
+            self._tables[place[0]](place[1], message.key() or b"", message.value())
+            self._read[place] = offset + 1
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            self._read[place] = offset  # what compaction took from the end is passed as well
+        elif error.fatal():
+            raise KafkaException(error)
+
+    def _at(self, place: Place) -> TopicPartition:
+        return TopicPartition(self._kafka.full(place[0]), place[1], OFFSET_BEGINNING)

@@ -1,0 +1,72 @@
+"""An outbox puts records into topics from an event loop and says on that loop when each is safe."""
+
+import asyncio
+
+from confluent_kafka import KafkaError, KafkaException
+
+from pipeline.kafka.seam import Kafka, Message, OnDelivery, Producer
+from pipeline.record import Record
+
+POLL_SECONDS = 0.001  # while something is under way: what an ack waits at most for us
+IDLE_SECONDS = 1.0  # else librdkafka's own callbacks (errors, statistics) are served this often
+
+
+class Outbox:
+    """One producer, polled on the event loop while `run` runs."""
+
+    def __init__(self, kafka: Kafka, producer: Producer) -> None:
+        self._kafka = kafka
+        self.producer = producer
+        self._busy = asyncio.Event()
+
+    def send(self, record: Record, told: OnDelivery) -> None:
+        """Produces the record; `told` gets None and the record once all in-sync replicas have it, else the error.
+
+        BufferError where the queue is full, KafkaException where the record is refused at once (too large, no such
+        topic): nothing was taken.
+        """
+        topic, headers = self._kafka.full(record.topic), list(record.headers) or None
+        self.producer.produce(topic, record.value, record.key, record.partition, told, headers)
+        self.wake()
+
+    def wake(self) -> None:
+        """Something was produced, here or straight on `producer`: `run` looks after its acknowledgement."""
+        self._busy.set()
+
+    async def breathe(self) -> None:
+        """Serves acknowledgements once and lets others run: for who waits for room in the queue."""
+        self.producer.poll(0)
+        await asyncio.sleep(POLL_SECONDS)
+
+    async def put(self, record: Record) -> None:
+        """Produces the record and waits until it is safe; KafkaException where it can't be."""
+        safe: asyncio.Future[KafkaError | None] = asyncio.get_running_loop().create_future()
+
+        def told(error: KafkaError | None, _message: Message) -> None:
+            if not safe.done():
+                safe.set_result(error)
+
+        self.send(record, told)
+        error = await safe
+        if error is not None:
+            raise KafkaException(error)
+
+    async def run(self) -> None:
+        """Serves acknowledgements until cancelled."""
+        while True:
+            if len(self.producer):
+                await self.breathe()
+                continue
+            self._busy.clear()
+            self.producer.poll(0)
+            try:
+                await asyncio.wait_for(self._busy.wait(), IDLE_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def drain(self, seconds: float) -> int:
+        """Waits up to `seconds` for all that was sent; how many records are still not safe."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while len(self.producer) and asyncio.get_running_loop().time() < deadline:
+            await self.breathe()
+        return len(self.producer)

@@ -1,0 +1,46 @@
+"""A receipt is what is owed for a stretch of offsets: the last acknowledgement of its outputs closes it."""
+
+from collections.abc import Callable
+
+from confluent_kafka import KafkaError
+
+from pipeline.kafka.ledger import Ledger
+from pipeline.kafka.seam import Message
+
+Refused = Callable[[KafkaError], None]
+
+
+class Receipt:
+    """Given to librdkafka as the delivery callback of each output.
+
+    Holds one piece for itself until `complete`, so that it can't close while outputs are still being made. An
+    output that is refused leaves the stretch unfinished for good: nothing behind it is committed.
+    """
+
+    __slots__ = ("_first", "_ledger", "_left", "_refused")
+
+    def __init__(self, ledger: Ledger, first: int, end: int, refused: Refused) -> None:
+        self._ledger = ledger
+        self._first = first
+        self._left = 1
+        self._refused = refused
+        ledger.open(first, end)
+
+    def expect(self, outputs: int) -> None:
+        """That many more outputs will be produced."""
+        self._left += outputs
+
+    def complete(self) -> None:
+        """All outputs were produced."""
+        self._one_less()
+
+    def __call__(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self._refused(error)
+        else:
+            self._one_less()
+
+    def _one_less(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._ledger.close(self._first)

@@ -1,0 +1,33 @@
+"""Every metric has its name, its meaning and its labels here, and nowhere else."""
+
+from typing import Literal, get_args
+
+from prometheus_client import Counter, Gauge, Histogram
+
+Name = Literal[
+    "loopwire_enrich_events",
+    "loopwire_enrich_dead",
+    "loopwire_enrich_table_rows",
+    "loopwire_route_deliveries",
+    "loopwire_route_dead",
+    "loopwire_deliver_attempts",
+    "loopwire_deliver_seconds",
+    "loopwire_deliver_in_flight",
+    "loopwire_deliver_records",
+]
+NAMES: tuple[Name, ...] = get_args(Name)
+
+
+def counter(name: Name, meaning: str, *labels: str) -> Counter:
+    """Something that only grows; Prometheus shows it as `NAME_total`."""
+    return Counter(name, meaning, labels)
+
+
+def gauge(name: Name, meaning: str, *labels: str) -> Gauge:
+    """Something that rises and falls."""
+    return Gauge(name, meaning, labels)
+
+
+def histogram(name: Name, meaning: str, buckets: tuple[float, ...]) -> Histogram:
+    """How long something took, in seconds."""
+    return Histogram(name, meaning, buckets=buckets)

@@ -1,0 +1,1 @@
+"""The nouns of the pipeline: frozen values, known to every stage, knowing none."""

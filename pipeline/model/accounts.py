@@ -1,0 +1,20 @@
+"""An account is one sender: what it owns is seen by nobody else."""
+
+from datetime import datetime
+
+import msgspec
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An API key as we keep it: its SHA-256 in hex. The key is 32 random bytes, so no slow hash is needed."""
+
+    hash: str
+    created: datetime
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One row of the compacted topic `accounts`."""
+
+    account: str
+    keys: list[ApiKey]
+    created: datetime

@@ -1,0 +1,51 @@
+"""Ids are short printable words, and an event's id tells when it was made."""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from uuid import UUID
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@+-"
+ACCOUNT_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-"
+ID_PATTERN = r"^[A-Za-z0-9._:@+-]{1,128}$"
+ACCOUNT_PATTERN = r"^[a-z0-9-]{1,40}$"
+
+_ID = re.compile(ID_PATTERN[:-1] + r"\Z")
+_ACCOUNT = re.compile(ACCOUNT_PATTERN[:-1] + r"\Z")
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` may name a profile, a mailing or a message."""
+    return _ID.match(text) is not None
+
+
+def is_account(text: str) -> bool:
+    """Whether `text` may name an account."""
+    return _ACCOUNT.match(text) is not None
+
+
+def key_of(account: str, name: str) -> str:
+    """The Kafka key of what belongs to an account: `ACCOUNT/PROFILE`, `ACCOUNT/MAILING`. No id holds a slash."""
+    return f"{account}/{name}"
+
+
+def uuid7(now: datetime, random: bytes) -> str:
+    """A UUIDv7 (RFC 9562 5.7): 48 bits of milliseconds, then 74 of the 80 random bits given.
+
+    `random` is 10 bytes. Ids made later sort later, to the millisecond.
+    """
+    milliseconds = int(now.timestamp() * 1000)
+    low = int.from_bytes(random, "big")
+    high_bits = (milliseconds << 16) | 0x7000 | (low >> 68)
+    low_bits = (0b10 << 62) | (low & ((1 << 62) - 1))
+    return str(UUID(int=(high_bits << 64) | low_bits))
+
+
+def delivery_id(event: str, loop: str) -> str:
+    """The `webhook-id`: a function of event and loop, so that it is the same in every attempt and replay."""
+    return "msg_" + hashlib.sha256(f"{event}\n{loop}".encode()).hexdigest()[:32]
+
+
+def utc(timestamp: float) -> datetime:
+    """Unix seconds as an aware datetime."""
+    return datetime.fromtimestamp(timestamp, UTC)

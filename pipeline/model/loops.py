@@ -1,0 +1,75 @@
+"""A loop is a customer's wish to be told: where, about what, and whether the address was proved."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+Format = Literal["form", "json"]
+State = Literal["unverified", "active", "paused", "disabled"]
+Reason = Literal["gone", "failing", "ownership"]
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which events of its types a loop wants; empty lists want all."""
+
+    mailings: list[str] = []
+    tags: list[str] = []
+    machine: bool = True
+    exclude_origins: list[str] = []
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A signing secret, sealed (see model/sealed.py). It signs until `expires`."""
+
+    sealed: str
+    created: datetime
+    expires: datetime | None = None
+
+
+class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One row of the compacted topic `loops`, written by the console alone.
+
+    Nothing is sent unless `url` equals `verified_url`. `epoch` counts successful verifications: what deliver
+    found out about an earlier epoch (see LoopState) no longer holds.
+    """
+
+    id: str
+    account: str
+    name: str
+    url: str
+    events: list[str]
+    file: str
+    content: str
+    created_at: datetime
+    secrets: list[Secret]
+    format: Format = "form"
+    filter: Filter = Filter()
+    fields: list[str] | None = None
+    headers: str | None = None
+    rate: float | None = None
+    max_in_flight: int | None = None
+    batch: int | None = None
+    ordered: bool = False
+    paused: bool = False
+    verified_url: str | None = None
+    verified_at: datetime | None = None
+    epoch: int = 0
+
+
+class LoopState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One row of the compacted topic `loop-states`, written by deliver alone: a loop was disabled, and why."""
+
+    loop: str
+    epoch: int
+    reason: Reason
+    at: datetime
+
+
+def state_of(loop: Loop, found: LoopState | None) -> tuple[State, Reason | None]:
+    """A loop's state, and the reason where it is disabled, from what the console wrote and deliver found out."""
+    if loop.verified_url != loop.url:
+        return "unverified", None
+    if found is not None and found.epoch == loop.epoch:
+        return "disabled", found.reason
+    return ("paused" if loop.paused else "active"), None

@@ -1,0 +1,71 @@
+"""How loops stand: what the console wrote of each, and what deliver found out, as the topics have it."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from pipeline.model.loops import Loop, LoopState, Reason, State, state_of
+
+log = logging.getLogger(__name__)
+Row = TypeVar("Row", Loop, LoopState)
+_loop = msgspec.json.Decoder(Loop)
+_state = msgspec.json.Decoder(LoopState)
+
+
+class Standing(NamedTuple):
+    """A loop and its state; a `reason` where it is disabled."""
+
+    loop: Loop
+    state: State
+    reason: Reason | None
+
+
+class Standings:
+    """All loops by id and by account. A row that can't be read changes nothing.
+
+    Written by one thread; others may read.
+    """
+
+    def __init__(self) -> None:
+        self._loops: dict[str, Loop] = {}
+        self._found: dict[str, LoopState] = {}
+        self._standing: dict[str, Standing] = {}
+        self._accounts: defaultdict[str, dict[str, Standing]] = defaultdict(dict)
+
+    def get(self, loop: str) -> Standing | None:
+        """How the loop stands; None where there is none, or none any more."""
+        return self._standing.get(loop)
+
+    def of(self, account: str) -> Iterable[Standing]:
+        """The loops of an account."""
+        return tuple(self._accounts.get(account, {}).values())
+
+    def put_loop(self, _partition: int, key: bytes, value: bytes | None) -> None:
+        """One record of the topic `loops`; a null removes."""
+        self._put(self._loops, _loop, key, value)
+
+    def put_state(self, _partition: int, key: bytes, value: bytes | None) -> None:
+        """One record of the topic `loop-states`."""
+        self._put(self._found, _state, key, value)
+
+    def _put(self, rows: dict[str, Row], decoder: msgspec.json.Decoder[Row], key: bytes, value: bytes | None) -> None:
+        loop = key.decode(errors="replace")
+        try:
+            if value is None:
+                rows.pop(loop, None)
+            else:
+                rows[loop] = decoder.decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+            log.warning("a loop's row can't be read and is passed over: %s: %s", loop, wrong)
+        self._judge(loop)
+
+    def _judge(self, loop: str) -> None:
+        row, before = self._loops.get(loop), self._standing.pop(loop, None)
+        if before is not None:
+            self._accounts[before.loop.account].pop(loop, None)
+        if row is not None:
+            standing = Standing(row, *state_of(row, self._found.get(loop)))
+            self._standing[loop] = self._accounts[row.account][loop] = standing

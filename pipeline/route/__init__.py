@@ -1,0 +1,1 @@
+"""Route: an event becomes one delivery for each loop that wants it."""

@@ -1,0 +1,109 @@
+"""Route's door to the world: a thread of the deliver process that reads events and writes deliveries."""
+
+import logging
+import time
+from collections.abc import Sequence
+from threading import Event, Thread
+
+from confluent_kafka import KafkaError, KafkaException
+
+from pipeline import metrics, topics
+from pipeline.kafka.consume import Batch, Feed, Moves
+from pipeline.kafka.ledger import Ledger
+from pipeline.kafka.mirror import Apply, Mirror
+from pipeline.kafka.receipt import Receipt
+from pipeline.kafka.seam import Kafka
+from pipeline.model.standing import Standings
+from pipeline.record import Record
+from pipeline.route.stage import outcome
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 1000
+FETCH_SECONDS = 0.1
+POLL_SECONDS = 0.005  # while deliveries wait for their acknowledgement
+COMMIT_SECONDS = 0.2
+SETTLE_SECONDS = 10.0
+
+ROUTED = metrics.counter("loopwire_route_deliveries", "deliveries written")
+DEAD = metrics.counter("loopwire_route_dead", "events that could not be read")
+
+
+class Router(Thread):
+    """Routes until `stop`. `failed` is why it ended by itself, if it did."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        super().__init__(name="route", daemon=True)
+        self.failed: BaseException | None = None
+        self.ready = False
+        self._kafka = kafka
+        self._stop_asked = Event()
+        self._producer = kafka.producer()
+        self._standings = Standings()
+        self._refused: list[KafkaError] = []
+        self._committed_at = 0.0
+
+    def stop(self) -> None:
+        """Finishes what is under way, commits and ends."""
+        self._stop_asked.set()
+        self.join()
+
+    def run(self) -> None:
+        """The thread's work."""
+        try:
+            self._route()
+        except BaseException as failed:
+            log.exception("route stopped")
+            self.failed = failed
+
+    def _route(self) -> None:
+        standings = self._standings
+        tables: dict[str, Apply] = {topics.LOOPS: standings.put_loop, topics.LOOP_STATES: standings.put_state}
+        self._mirror = Mirror(self._kafka, tables)
+        self._mirror.follow_all(tables)
+        self._mirror.catch_up()
+        feed = Feed(self._kafka, "route", [topics.EVENTS], Moves(settle=self._settle))
+        self.ready = True
+        try:
+            while not self._stop_asked.is_set():
+                self._step(feed)
+        finally:
+            feed.close()
+            self._mirror.close()
+
+    def _step(self, feed: Feed) -> None:
+        batches = feed.fetch(AT_ONCE, POLL_SECONDS if len(self._producer) else FETCH_SECONDS)
+        if batches:
+            self._mirror.catch_up()  # a loop's change holds for every hit answered after it
+        for batch in batches:
+            self._write(batch)
+        self._producer.poll(0)
+        if self._refused:
+            raise KafkaException(self._refused[0])
+        if time.monotonic() - self._committed_at > COMMIT_SECONDS:
+            feed.commit()
+            self._committed_at = time.monotonic()
+
+    def _write(self, batch: Batch) -> None:
+        if not batch.ledger.live:
+            return
+        receipt = Receipt(batch.ledger, batch.first, batch.end, self._refused.append)
+        for message in batch.messages:
+            records = outcome(message, self._standings)
+            receipt.expect(len(records))
+            for record in records:
+                self._produce(record, receipt)
+        receipt.complete()
+
+    def _produce(self, record: Record, receipt: Receipt) -> None:
+        (ROUTED if record.topic == topics.DELIVERIES else DEAD).inc()
+        topic, headers = self._kafka.full(record.topic), list(record.headers) or None
+        while True:
+            try:
+                self._producer.produce(topic, record.value, record.key, record.partition, receipt, headers)
+                return
+            except BufferError:
+                self._producer.poll(POLL_SECONDS)
+
+    def _settle(self, _ledgers: Sequence[Ledger]) -> None:
+        self._producer.flush(SETTLE_SECONDS)

@@ -1,0 +1,64 @@
+"""What tests share: a real broker for the whole run, and a prefix of its own for each test that wants topics."""
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import settings
+from pipeline.kafka.admin import Admin
+from pipeline.local.broker import Broker
+from pipeline.settings import Settings
+
+
+def free_port(run: int = 1) -> int:
+    """A port of this machine that nobody listens on, nor on the `run` - 1 after it."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port + run <= 65_536 and all(_is_free(port + more) for more in range(1, run)):
+            return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads the settings or the .env of who runs it."""
+    for name in [name for name in os.environ if name.startswith("LOOPWIRE_") and name != "LOOPWIRE_TEST_KAFKA"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+    monkeypatch.setenv("LOOPWIRE_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def kafka_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Kafka: the one LOOPWIRE_TEST_KAFKA names, else the embedded one."""
+    if given := os.environ.get("LOOPWIRE_TEST_KAFKA"):
+        yield given
+        return
+    broker = Broker(tmp_path_factory.mktemp("broker"), free_port(2))
+    broker.start()
+    broker.wait_ready()
+    yield broker.bootstrap
+    broker.stop()
+
+
+@pytest.fixture
+def cluster_settings(kafka_address: str) -> Settings:
+    """Settings for the real Kafka under a prefix of the test's own, topics made."""
+    own = settings.read(kafka=kafka_address, topic_prefix=f"t{secrets.token_hex(4)}-", topic_partitions=4)
+    admin = Admin(own)
+    admin.apply(admin.plan())
+    return own
