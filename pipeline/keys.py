@@ -5,20 +5,26 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.settings import Settings, SettingsError, key_bytes, token_keys
 
 Maker = Callable[[], str]
+Key = TypeVar("Key", bytes, dict[str, bytes])
 
 
 def master_key(settings: Settings) -> bytes:
     """MASTER_KEY, 32 bytes; SettingsError where KAFKA is set and it isn't."""
-    return key_bytes(settings.master_key or _made(settings, "master_key", _random_key))
+    if settings.master_key:
+        return key_bytes(settings.master_key)
+    return _made(settings, "master_key", _random_key, key_bytes)
 
 
 def link_keys(settings: Settings) -> dict[str, bytes]:
     """TOKEN_KEYS as kid -> 32 bytes, the signing one first; SettingsError where KAFKA is set and they aren't."""
-    return token_keys(settings.token_keys or _made(settings, "token_keys", lambda: f"1:{_random_key()}"))
+    if settings.token_keys:
+        return token_keys(settings.token_keys)
+    return _made(settings, "token_keys", lambda: f"1:{_random_key()}", token_keys)
 
 
 def admin_key(settings: Settings) -> str:
@@ -28,16 +34,27 @@ def admin_key(settings: Settings) -> str:
     return _kept(settings.data / "admin_key", lambda: "adm_" + secrets.token_urlsafe(32))
 
 
-def _made(settings: Settings, name: str, make: Maker) -> str:
+def _made(settings: Settings, name: str, make: Maker, parse: Callable[[str], Key]) -> Key:
     if settings.kafka:
         raise SettingsError(
             f"LOOPWIRE_{name.upper()}: must be set where LOOPWIRE_KAFKA is, so that all machines share it"
         )
-    return _kept(settings.data / name, make)
+    path = settings.data / name
+    try:
+        return parse(_kept(path, make))
+    except ValueError as wrong:
+        raise SettingsError(f"{path}: {wrong}") from wrong
 
 
 def _kept(path: Path, make: Maker) -> str:
     """What `path` holds; where it isn't there, it is written first, whole or not at all, by one of us alone."""
+    try:
+        return _read_or_write(path, make)
+    except OSError as failed:
+        raise SettingsError(f"LOOPWIRE_DATA: {path} can't be used: {failed.strerror}") from failed
+
+
+def _read_or_write(path: Path, make: Maker) -> str:
     try:
         return path.read_text().strip()
     except FileNotFoundError:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from prometheus_client import Counter, Gauge, Histogram
 
 Name = Literal[
-    "loopwire_enrich_events",
+    "loopwire_enrich_hits",
     "loopwire_enrich_dead",
     "loopwire_enrich_table_rows",
     "loopwire_route_deliveries",

@@ -139,13 +139,13 @@ class Handle:
             total=at(pycurl.TOTAL_TIME) * 1000,
         )
 
-    def _open_socket(self, _purpose: int, address: "pycurl.CurlSockaddr") -> "socket.socket | int":
+    def _open_socket(self, _purpose: int, address: "pycurl.CurlSockaddr") -> "Opened | int":
         host = address.addr[0] if isinstance(address.addr, tuple) else str(address.addr)
         host = host.decode() if isinstance(host, bytes) else host
         if not self._guard.proxy and (why := refusal(host, self._guard.allow)):
             self._refused = f"address {host} is refused: {why}"
             return int(pycurl.SOCKET_BAD)
-        return socket.socket(address.family, address.socktype, address.protocol)
+        return Opened(socket.socket(address.family, address.socktype, address.protocol))
 
     def _take_body(self, data: bytes) -> int:
         room = self._limit - len(self._body)
@@ -163,6 +163,17 @@ class Handle:
         if name.lower() == b"retry-after":
             self._retry_after = value.strip().decode("latin-1")
         return len(line)
+
+
+class Opened:
+    """A socket for libcurl, which takes a copy of its descriptor: ours is closed as soon as it did."""
+
+    def __init__(self, made: socket.socket) -> None:
+        self._made = made
+        self.fileno = made.fileno
+
+    def __del__(self) -> None:
+        self._made.close()
 
 
 class Calls:

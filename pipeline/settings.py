@@ -29,7 +29,10 @@ def duration(text: object) -> timedelta:
     match = re.fullmatch(r"(\d+)(ms|s|m|h|d)", str(text).strip())
     if not match:
         raise ValueError(f"{text!r} is not a duration such as 150ms, 5s, 1m, 2h or 7d")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    try:
+        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    except OverflowError as wrong:
+        raise ValueError(f"{text!r} is longer than time itself") from wrong
 
 
 def _size(text: object) -> int:
@@ -48,8 +51,8 @@ def _ladder(text: object) -> object:
     if not isinstance(rungs, list | tuple) or not rungs:
         raise ValueError("needs at least one delay, such as 5s,1m,5m")
     delays = tuple(duration(rung) for rung in rungs)
-    if any(delay < timedelta(seconds=1) for delay in delays):
-        raise ValueError("a delay is at least 1s")
+    if any(delay < timedelta(seconds=1) or delay % timedelta(seconds=1) for delay in delays):
+        raise ValueError("a delay is at least 1s, and whole seconds: it names a topic")
     return delays
 
 

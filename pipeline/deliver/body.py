@@ -66,11 +66,16 @@ def _chosen(fields: dict[str, Any] | None, wanted: set[str] | None) -> dict[str,
 
 
 def _pairs(name: str, value: object) -> list[tuple[str, str]]:
-    """`fields[city]=Utrecht` for a map, `tags[]=a` for a list, to any depth; nothing for a null."""
+    """`fields[city]=Utrecht` for a map, `tags[]=a` for a list, to any depth; nothing for a null.
+
+    A list of lists or maps is numbered, `orders[0][id]=7`: after `orders[][id]=7` PHP would begin the next item at
+    each name.
+    """
     if isinstance(value, Mapping):
         return [pair for key, item in value.items() for pair in _pairs(f"{name}[{key}]", item)]
     if isinstance(value, list | tuple):
-        return [pair for item in value for pair in _pairs(f"{name}[]", item)]
+        numbered = any(isinstance(item, Mapping | list | tuple) for item in value)
+        return [pair for at, item in enumerate(value) for pair in _pairs(f"{name}[{at if numbered else ''}]", item)]
     return [] if value is None else [(name, _word(value))]
 
 

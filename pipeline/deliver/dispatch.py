@@ -133,7 +133,7 @@ class Dispatch(Generic[Mark]):
             return True
         if lane.stuck(now):
             self._world.begin(job)
-            self._world.end(job, [held(delivery, self._ladder, now)])
+            self._world.end(job, [onward(delivery, self._ladder, now) or held(delivery, self._ladder, now)])
             return True
         self._blocked[delivery.loop].add(place)
         self._wake(place, backlog, PATIENCE_SECONDS)

@@ -87,7 +87,9 @@ class Wire:
 
     def begin(self, job: Job[Mark]) -> None:
         ledger, offset = job.mark
-        self._receipts[job] = Receipt(ledger, offset, offset + 1, self.refused.put_nowait)
+        receipt = Receipt(ledger, offset, offset + 1, self.refused.put_nowait)
+        if receipt.owed:
+            self._receipts[job] = receipt
 
     def post(self, job: Job[Mark], post: Post) -> None:
         self.flying[job.mark.ledger] += 1
@@ -96,7 +98,9 @@ class Wire:
         self._calls.start(request, partial(self._answered, job, post))
 
     def end(self, job: Job[Mark], records: list[Record]) -> None:
-        receipt = self._receipts.pop(job)
+        receipt = self._receipts.pop(job, None)
+        if receipt is None:
+            return  # its partition was another worker's before it began
         receipt.expect(len(records))
         for record in records:
             WRITTEN.labels(record.topic).inc()
@@ -225,22 +229,31 @@ class Deliver:
         # A secret is opened once, not at each POST; the cache goes with the process.
         opened = lru_cache(10_000)(partial(unseal, master_key))
         self._wire.dispatch = Dispatch(self._wire, self._deliveries.standings, Ladder(ladder), opened)
-        self.ready = False
+        self._port = settings.metrics_port + 1
+        self._working = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether deliveries are read and the router routes."""
+        return self._working and self._router.ready
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop`; then what is under way is finished and committed. Raises what broke it."""
+        server = health.serve("127.0.0.1", self._port, lambda: self.ready)
         await self._deliveries.open()
         self._router.start()
         tasks = [asyncio.create_task(work) for work in (self._deliveries.feed(), self._wire.outbox.run())]
         watch = [asyncio.create_task(work) for work in (_asked(stop), self._refusal(), self._router_end())]
-        self.ready = True
+        self._working = True
         try:
             done, _ = await asyncio.wait([*tasks, *watch], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            self.ready = False
+            self._working = False
             await self._end(tasks, watch)
+            server.shutdown()
+            server.server_close()
 
     async def _end(self, tasks: list["asyncio.Task[None]"], watch: list["asyncio.Task[None]"]) -> None:
         for task in [*tasks, *watch]:
@@ -276,8 +289,4 @@ async def _run(settings: Settings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    server = health.serve("127.0.0.1", settings.metrics_port + 1, lambda: deliver.ready)
-    try:
-        await deliver.run(stop)
-    finally:
-        server.shutdown()
+    await deliver.run(stop)

@@ -51,7 +51,7 @@ def read(message: Message, source: str) -> Delivery | Record:
     """The delivery a record holds, or the dead letter that says why it holds none. `source` is the bare topic."""
     try:
         return _delivery.decode(message.value() or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         return dead(topics.DELIVERIES_DEAD, source, message, f"value: {wrong}")
 
 
@@ -65,10 +65,9 @@ def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: 
     if standing.state != "active":
         return standing.reason or standing.state
     try:
-        event = _event.decode(delivery.event)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        return _post(delivery, _event.decode(delivery.event), standing.loop, now, unseal)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as wrong:
         return Dead(f"the event can't be read: {wrong}")
-    return _post(delivery, event, standing.loop, now, unseal)
 
 
 def _post(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Unseal) -> Post:

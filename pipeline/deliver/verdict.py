@@ -62,16 +62,14 @@ def _asked(reply: Reply, now: float) -> float:
     """The seconds a Retry-After asks for (RFC 9110 10.2.3), 0 where it is none or not kept."""
     if reply.retry_after is None or reply.status not in SLOW_DOWN:
         return 0.0
-    try:
-        seconds = float(int(reply.retry_after))
-    except ValueError:
-        seconds = _until(reply.retry_after, now)
+    said = reply.retry_after
+    seconds = float(said) if said.isascii() and said.isdecimal() else _until(said, now)
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
 def _until(date: str, now: float) -> float:
     try:
         at = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - datetime.fromtimestamp(now, UTC).timestamp()

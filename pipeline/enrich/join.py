@@ -37,7 +37,7 @@ def event_of(key: bytes | None, value: bytes | None, profiles: Rows, tags: Rows)
         raise UnreadableError("value: is null, which no hit is")
     try:
         hit = _hit.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         raise UnreadableError(f"value: {wrong}") from wrong
     if key != f"{hit.account}/{hit.profile}".encode():
         raise UnreadableError(f"key: is {_shown(key)}, but the value is of {hit.account}/{hit.profile}")
@@ -63,7 +63,7 @@ def tags_tail(key: bytes, value: bytes) -> Tail:
 def _row(decoder: msgspec.json.Decoder[Row], value: bytes) -> Row:
     try:
         return decoder.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         raise UnreadableError(f"value: {wrong}") from wrong
 
 

@@ -36,7 +36,7 @@ COMMIT_SECONDS = 0.2
 SETTLE_SECONDS = 10.0
 UNDER_WAY = 100_000  # events produced and not acknowledged, before the join waits: about 60 MB
 
-EVENTS_WRITTEN = metrics.counter("loopwire_enrich_events", "events written")
+READ = metrics.counter("loopwire_enrich_hits", "hits read")
 DEAD = metrics.counter("loopwire_enrich_dead", "hits that could not be read or written")
 ROWS = metrics.gauge("loopwire_enrich_table_rows", "rows of profiles and mailings at hand")
 
@@ -47,24 +47,29 @@ class Joiner:
     def __init__(self, kafka: Kafka) -> None:
         self.tables = Tables()
         self.outbox = Outbox(kafka, kafka.producer())
-        self.refused: asyncio.Queue[KafkaError] = asyncio.Queue()
+        self.broken: asyncio.Queue[Exception] = asyncio.Queue()
         self._kafka = kafka
         self._events = kafka.full(topics.EVENTS)
 
     async def join(self, batch: Batch) -> None:
         """Writes an output for each hit; returns before all are acknowledged."""
-        if not batch.ledger.live:
-            return  # revoked while it waited: its next owner reads it again
-        receipt = Receipt(batch.ledger, batch.first, batch.end, self.refused.put_nowait)
-        receipt.expect(len(batch.messages))
+        # Taken before the ledger is opened: rows are dropped only after it was retired.
         profiles, tags = self.tables.profiles(batch.partition), self.tables.tags
+        receipt = Receipt(batch.ledger, batch.first, batch.end, self._refuse)
+        if not receipt.owed:
+            return  # revoked while it waited: its next owner reads it again
+        receipt.expect(len(batch.messages))
         for message in batch.messages:
             await self._write(message, outcome(message, profiles, tags), receipt)
         receipt.complete()
         self.outbox.wake()
+        READ.inc(len(batch.messages))
         ROWS.set(len(self.tables))
         while len(self.outbox.producer) > UNDER_WAY:
             await self.outbox.breathe()
+
+    def _refuse(self, error: KafkaError) -> None:
+        self.broken.put_nowait(KafkaException(error))
 
     async def _write(self, message: Message, output: bytes | Record, receipt: Receipt) -> None:
         produce = self.outbox.producer.produce
@@ -88,18 +93,20 @@ class Joiner:
 class Hits(Service):
     """Feeds the agent: fetches hits, drains the tables, hands over batches, commits what is safe."""
 
-    def __init__(self, kafka: Kafka, joiner: Joiner, batches: Any, **more: Any) -> None:  # noqa: ANN401
-        super().__init__(**more)
+    def __init__(self, kafka: Kafka, joiner: Joiner, batches: Any, settings: Settings) -> None:  # noqa: ANN401
+        super().__init__()
         self._kafka = kafka
         self._joiner = joiner
         self._batches = batches
         # The consumer and the tables belong to one thread; the join and the acknowledgements to the event loop.
         self._thread = ThreadPoolExecutor(1, "hits")
         self._committed_at = 0.0
+        self._port = settings.metrics_port
         self.ready = False
 
     async def on_start(self) -> None:
         """Checks the topics, loads the mailings, joins the group."""
+        self._health = health.serve("127.0.0.1", self._port, lambda: self.ready)
         await self._on_thread(self._open)
 
     @Service.task
@@ -113,9 +120,9 @@ class Hits(Service):
         await self._joiner.outbox.run()
 
     @Service.task
-    async def _stop_on_refusal(self) -> None:
-        """A worker that can't write stops; who owns its partitions next begins below what was refused."""
-        raise KafkaException(await self._joiner.refused.get())
+    async def _stop_when_broken(self) -> None:
+        """A worker that can't write stops; who owns its partitions next begins below what was not written."""
+        raise await self._joiner.broken.get()
 
     async def on_stop(self) -> None:
         """Waits for what is under way, commits, leaves the group, so that the next owner starts at once."""
@@ -125,6 +132,8 @@ class Hits(Service):
             await self._joiner.outbox.breathe()
         await leaving
         self._thread.shutdown()
+        self._health.shutdown()
+        self._health.server_close()
 
     def _open(self) -> None:
         tables = self._joiner.tables
@@ -177,6 +186,7 @@ class Boot(BootStrategy):
 def build(settings: Settings, kafka: Kafka | None = None) -> faust.App:
     """The Faust app of the stage."""
     cluster = kafka or Cluster(settings)
+    (settings.data / "faust").mkdir(parents=True, exist_ok=True)
     app = faust.App("loopwire-enrich", autodiscover=False, datadir=str(settings.data / "faust"), web_enabled=False)
     app.boot_strategy = Boot(app)
     app.flow_control.resume()  # without Faust's consumer nobody else would, and a channel's send would wait
@@ -186,19 +196,31 @@ def build(settings: Settings, kafka: Kafka | None = None) -> faust.App:
     @app.agent(batches, name="join")
     async def join(stream: faust.StreamT[Batch]) -> None:
         async for batch in stream:
-            await joiner.join(batch)
+            try:
+                await joiner.join(batch)
+            except Exception as failed:  # Faust would start the agent anew and forget the batch
+                joiner.broken.put_nowait(failed)
+                raise
 
-    hits = Hits(cluster, joiner, batches)
+    hits = Hits(cluster, joiner, batches, settings)
     app.service(cast("Any", hits))  # an instance will do, though the annotation says class
-    health.serve("127.0.0.1", settings.metrics_port, lambda: hits.ready)
     return app
 
 
 def run(settings: Settings) -> None:
-    """Runs the stage until it is told to stop."""
+    """Runs the stage until SIGTERM or SIGINT; exits 1 where it could not go on."""
+    for name in ("faust", "mode"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    cluster = Cluster(settings)
+    check_family(cluster, topics.family(topics.read(), "profile"))  # one clear line, before Faust has the word
     worker = faust.Worker(
-        build(settings), loglevel="INFO", quiet=True, redirect_stdouts=False, loop=uvloop.new_event_loop()
+        build(settings, cluster),
+        quiet=True,
+        override_logging=False,
+        redirect_stdouts=False,
+        loop=uvloop.new_event_loop(),
     )
+    worker.spinner = None
     worker.execute_from_commandline()
 
 

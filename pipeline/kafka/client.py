@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -13,17 +13,21 @@ from pipeline.kafka.seam import Consumer, Offsets, Place, Producer
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 # librdkafka's own lines ("Disconnected", "Connection refused") repeat what `_told` says once.
 LOG_LEVEL = 2
 QUESTION_SECONDS = 10.0
 RETRY_SECONDS = 0.1
+SPREAD_SECONDS = 3.0  # until every broker knows of a topic that was just made
 PATIENCE_SECONDS = 60.0  # a broker that is away so long is told of by the end of the process
 PASSING = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
@@ -41,6 +45,21 @@ def common(settings: Settings) -> dict[str, Any]:
 
 # These are for consumers alone; a producer would warn of them.
 GROUP_WORDS = frozenset({"group.protocol", "group.remote.assignor", "session.timeout.ms", "heartbeat.interval.ms"})
+
+
+def patiently(question: Callable[[], Answer]) -> Answer:
+    """The answer to a question put to the cluster, asked again while what stands in its way may pass.
+
+    A leader moves, a topic is new, a broker starts: KafkaException once that took 60 s.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return question()
+        except KafkaException as failed:
+            if failed.args[0].code() not in PASSING or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
 
 
 class Cluster:
@@ -100,13 +119,18 @@ class Cluster:
         return cast("Consumer", confluent_kafka.Consumer(config))
 
     def partitions(self, topics: Iterable[str]) -> Mapping[str, int]:
-        known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
-        counts = {topic: len(known[self.full(topic)].partitions) for topic in topics if self.full(topic) in known}
-        for topic in topics:
-            if topic not in counts:
-                reason = f"there is no topic {self.full(topic)}: run loopwire topics apply"
+        wanted = list(topics)
+        deadline = time.monotonic() + SPREAD_SECONDS
+        while True:
+            known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
+            counts = {topic: len(known[self.full(topic)].partitions) for topic in wanted if self.full(topic) in known}
+            missing = [topic for topic in wanted if not counts.get(topic)]
+            if not missing:
+                return counts
+            if time.monotonic() > deadline:
+                reason = f"there is no topic {self.full(missing[0])}: run loopwire topics apply"
                 raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, reason))
-        return counts
+            time.sleep(RETRY_SECONDS)
 
     def topics(self) -> list[str]:
         known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
@@ -117,15 +141,12 @@ class Cluster:
         asked = {TopicPartition(self.full(topic), number): latest for topic, number in places}
         if not asked:
             return {}
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                answers = self._admin.list_offsets(asked, request_timeout=QUESTION_SECONDS)
-                return {(self.bare(at.topic), at.partition): answer.result().offset for at, answer in answers.items()}
-            except KafkaException as failed:  # a leader moved, a topic is new: asked again it knows
-                if failed.args[0].code() not in PASSING or time.monotonic() > deadline:
-                    raise
-                time.sleep(RETRY_SECONDS)
+
+        def answered() -> Offsets:
+            answers = self._admin.list_offsets(asked, request_timeout=QUESTION_SECONDS)
+            return {(self.bare(at.topic), at.partition): answer.result().offset for at, answer in answers.items()}
+
+        return patiently(answered)
 
     def _membership(self) -> dict[str, Any]:
         """How a group shares partitions: always by range, so that one member owns a number across topics."""

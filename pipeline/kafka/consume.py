@@ -130,7 +130,7 @@ class Feed:
     def _give_up(self, places: Places) -> None:
         ledgers = [self._ledgers[place] for place in places if place in self._ledgers]
         for ledger in ledgers:
-            ledger.live = False
+            ledger.retire()
         self._moves.settle(ledgers)
         self._commit(places, wait=True)
         self._lose(places)
@@ -139,7 +139,7 @@ class Feed:
         for place in places:
             ledger = self._ledgers.pop(place, None)
             if ledger is not None:
-                ledger.live = False
+                ledger.retire()
             self._committed.pop(place, None)
         self._moves.lost(places)
 

@@ -15,18 +15,30 @@ class Ledger:
         self._end: int | None = None
         self._lock = Lock()
         self.read = 0  # offsets below were handed out
-        self.live = True  # False once the partition is another worker's: its batches are not worth starting
+        self._live = True
 
-    def open(self, first: int, end: int) -> None:
-        """Offsets from `first` to before `end` are under way."""
+    def open(self, first: int, end: int) -> bool:
+        """Offsets from `first` to before `end` are under way; False where the partition is another worker's."""
         with self._lock:
-            self._unfinished[first] = None
-            self._end = end
+            if self._live:
+                self._unfinished[first] = None
+                self._end = end
+            return self._live
 
     def close(self, first: int) -> None:
         """The stretch that begins at `first` is safe."""
         with self._lock:
             del self._unfinished[first]
+
+    def retire(self) -> None:
+        """The partition goes to another worker: nothing new is begun, so what is under way can be waited for."""
+        with self._lock:
+            self._live = False
+
+    @property
+    def live(self) -> bool:
+        """Whether the partition is still ours."""
+        return self._live
 
     @property
     def safe(self) -> int | None:

@@ -17,14 +17,14 @@ class Receipt:
     output that is refused leaves the stretch unfinished for good: nothing behind it is committed.
     """
 
-    __slots__ = ("_first", "_ledger", "_left", "_refused")
+    __slots__ = ("_first", "_ledger", "_left", "_refused", "owed")
 
     def __init__(self, ledger: Ledger, first: int, end: int, refused: Refused) -> None:
         self._ledger = ledger
         self._first = first
         self._left = 1
         self._refused = refused
-        ledger.open(first, end)
+        self.owed = ledger.open(first, end)  # False: the partition is another worker's, and so is the work
 
     def expect(self, outputs: int) -> None:
         """That many more outputs will be produced."""

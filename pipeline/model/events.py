@@ -1,7 +1,7 @@
 """An event is a hit and all that is known about it: the released contract other services read."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -30,7 +30,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str
     account: str
     profile: str
-    at: datetime
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
     mailing: str | None = None
     message: str | None = None
     ip: str | None = None

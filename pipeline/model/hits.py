@@ -1,19 +1,19 @@
 """A hit is what happened to a mail, as bare as it came in: a new kind of event is a class here."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
-    """What every hit knows. `id` is a UUIDv7, `at` is UTC with microseconds."""
+    """What every hit knows. `id` is a UUIDv7, `at` is UTC with microseconds; a time without a zone is no time."""
 
     id: str
     account: str
     profile: str
     mailing: str
-    at: datetime
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
     message: str | None = None
     ip: str | None = None
     useragent: str | None = None

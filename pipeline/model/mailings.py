@@ -4,9 +4,9 @@ import msgspec
 
 
 class Mailing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One row of the compacted topic `tags`."""
+    """One row of the compacted topic `tags`. What is null is unknown."""
 
     mailing: str
     account: str
     name: str | None = None
-    tags: list[str] = []
+    tags: list[str] | None = []

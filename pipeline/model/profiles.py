@@ -7,12 +7,12 @@ import msgspec
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One row of the compacted topic `profiles`; `email` is the recipient of events."""
+    """One row of the compacted topic `profiles`; `email` is the recipient of events. What is null is unknown."""
 
     id: str
     account: str
-    email: str
-    fields: dict[str, Any] = {}
-    interests: list[str] = []
+    email: str | None = None
+    fields: dict[str, Any] | None = {}
+    interests: list[str] | None = []
     created: datetime | None = None
     modified: datetime | None = None

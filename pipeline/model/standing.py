@@ -58,7 +58,7 @@ class Standings:
                 rows.pop(loop, None)
             else:
                 rows[loop] = decoder.decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
             log.warning("a loop's row can't be read and is passed over: %s: %s", loop, wrong)
         self._judge(loop)
 

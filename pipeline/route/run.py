@@ -85,9 +85,9 @@ class Router(Thread):
             self._committed_at = time.monotonic()
 
     def _write(self, batch: Batch) -> None:
-        if not batch.ledger.live:
-            return
         receipt = Receipt(batch.ledger, batch.first, batch.end, self._refused.append)
+        if not receipt.owed:
+            return
         for message in batch.messages:
             records = outcome(message, self._standings)
             receipt.expect(len(records))

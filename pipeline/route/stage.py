@@ -18,7 +18,7 @@ def outcome(message: Message, standings: Standings) -> list[Record]:
     value = message.value() or b""
     try:
         event = _matter.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         return [dead(topics.HITS_DEAD, topics.EVENTS, message, f"value: {wrong}")]
     return [
         _delivery(event, loop.id, value)

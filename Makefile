@@ -1,0 +1,48 @@
+# Two commands do it: `make demo` and `make test`. Everything else is for those who build Loopwire.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+ONCE ?=
+
+.PHONY: demo test check faults schemas format clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/demo.stamp
+	exec $(BIN)/loopwire up --demo $(if $(filter-out 0,$(ONCE)),--once)
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest
+
+check: .venv/dev.stamp
+	$(BIN)/ruff format --check pipeline tests
+	$(BIN)/ruff check pipeline tests
+	$(BIN)/mypy
+	$(BIN)/loopwire schemas check
+
+faults: .venv/dev.stamp
+	$(BIN)/python -m pytest -m faults
+
+schemas: .venv/dev.stamp
+	$(BIN)/loopwire schemas write
+
+format: .venv/dev.stamp
+	$(BIN)/ruff format pipeline tests
+	$(BIN)/ruff check --fix pipeline tests
+
+clean:
+	rm -rf .venv .loopwire build dist .mypy_cache .ruff_cache .pytest_cache
+
+# Debian's Python may come without venv; as root we install it, else we say so.
+.venv/made.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Loopwire needs Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -m venv .venv 2>/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qqy python3-venv; $(PYTHON) -m venv .venv; }
+	@touch $@
+
+.venv/demo.stamp: .venv/made.stamp pyproject.toml
+	@echo "installing Loopwire into .venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[local]'
+	@touch $@
+
+.venv/dev.stamp: .venv/made.stamp pyproject.toml
+	@echo "installing Loopwire and its tools into .venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ .venv/demo.stamp

@@ -1,0 +1,1 @@
+"""The console: accounts, profiles and loops are set up here, by API."""

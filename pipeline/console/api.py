@@ -1,0 +1,110 @@
+"""The API on one screen: each call, who may make it, what it answers."""
+
+import logging
+from typing import Any
+
+from confluent_kafka import KafkaException
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from pipeline import __version__
+from pipeline.console import problems
+from pipeline.console.calls import KEY, AccountCall, AdminCall, LargeCall
+from pipeline.console.console import Console
+from pipeline.console.health import Health
+from pipeline.console.loop_calls import LoopCalls
+from pipeline.console.mail_calls import MailCalls
+from pipeline.console.problems import MEDIA_TYPE, SCHEMA, Problem
+
+log = logging.getLogger(__name__)
+PROBLEM: dict[str, Any] = {
+    "description": "A problem document (RFC 9457)",
+    "content": {MEDIA_TYPE: {"schema": SCHEMA}},
+}
+
+
+def build(console: Console) -> FastAPI:
+    """The application; `console` is all it knows of the world."""
+    app = FastAPI(title="Loopwire", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.console = console
+    health, mail, loops = Health(console), MailCalls(console), LoopCalls(console)
+    for routes in (_health(health), _admin(mail), _mail(mail), _track(mail), _loops(loops)):
+        app.include_router(routes)
+    _answer_problems(app)
+    return app
+
+
+def _health(calls: Health) -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+    for path, call in (("/live", calls.live), ("/ready", calls.ready), ("/metrics", calls.metrics)):
+        routes.add_api_route(path, call, methods=["GET", "HEAD"])
+    return routes
+
+
+def _admin(calls: MailCalls) -> APIRouter:
+    routes = _router(AdminCall)
+    routes.add_api_route("/accounts", calls.add_account, methods=["POST"], status_code=201)
+    return routes
+
+
+def _mail(calls: MailCalls) -> APIRouter:
+    routes = _router(AccountCall)
+    routes.add_api_route("/profiles/{profile}", calls.put_profile, methods=["PUT"], status_code=204)
+    routes.add_api_route("/profiles/{profile}", calls.delete_profile, methods=["DELETE"], status_code=204)
+    routes.add_api_route("/mailings/{mailing}", calls.put_mailing, methods=["PUT"], status_code=204)
+    return routes
+
+
+def _track(calls: MailCalls) -> APIRouter:
+    routes = _router(LargeCall)
+    routes.add_api_route("/track", calls.track, methods=["POST"])
+    return routes
+
+
+def _loops(calls: LoopCalls) -> APIRouter:
+    routes = _router(AccountCall)
+    routes.add_api_route("/loops", calls.create, methods=["POST"], status_code=201)
+    routes.add_api_route("/loops", calls.every, methods=["GET"])
+    routes.add_api_route("/loops/{loop}", calls.one, methods=["GET"])
+    routes.add_api_route("/loops/{loop}", calls.change, methods=["PATCH"])
+    routes.add_api_route("/loops/{loop}", calls.remove, methods=["DELETE"], status_code=204)
+    routes.add_api_route("/loops/{loop}/verify", calls.verify, methods=["POST"])
+    return routes
+
+
+def _router(kind: type[APIRoute]) -> APIRouter:
+    return APIRouter(prefix="/v1", route_class=kind, dependencies=[KEY], responses={"default": PROBLEM})
+
+
+def _answer_problems(app: FastAPI) -> None:
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    for kind in (KafkaException, BufferError, TimeoutError):
+        app.add_exception_handler(kind, _unavailable)
+    app.add_exception_handler(Exception, _fault)
+
+
+async def _refused(request: Request, wrong: Exception) -> Response:
+    if isinstance(wrong, Problem):
+        return problems.answer(wrong)
+    assert isinstance(wrong, HTTPException)  # noqa: S101 (for mypy: it is registered for no other)
+    return problems.answer(problems.of_status(wrong.status_code, request.method, request.url.path, wrong.headers))
+
+
+async def _invalid(_request: Request, wrong: Exception) -> Response:
+    assert isinstance(wrong, RequestValidationError)  # noqa: S101 (as above)
+    return problems.answer(problems.of_validation(wrong.errors()))
+
+
+async def _unavailable(request: Request, wrong: Exception) -> Response:
+    log.warning("%s %s: kafka did not acknowledge: %r", request.method, request.url.path, wrong)
+    detail = "Kafka did not acknowledge it in time. It may still come: ask, or send it again"
+    return problems.answer(Problem("unavailable", detail, headers={"retry-after": "5"}))
+
+
+async def _fault(request: Request, wrong: Exception) -> Response:
+    log.error("%s %s: a fault of ours", request.method, request.url.path, exc_info=wrong)
+    return problems.answer(Problem("fault", "this is a fault of ours, and is in our log"))

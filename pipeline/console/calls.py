@@ -1,0 +1,137 @@
+"""What every call has in common: a key is shown, the body is JSON and bounded, answers are not stored."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.responses import Response
+from starlette.types import Message, Receive
+
+from pipeline.console import accounts
+from pipeline.console.console import Console
+from pipeline.console.problems import Problem
+
+BODY_LIMIT = 64 * 1024
+LARGE_BODY_LIMIT = 4 * 1024 * 1024
+KEY = Depends(HTTPBearer(auto_error=False, description="an account's API key; the admin key for accounts"))
+
+
+class Body(Request):
+    """A request whose body is bounded, and read as JSON to the letter of RFC 8259."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > limit:
+            raise _too_large(limit)
+        super().__init__(request.scope, _bounded(request.receive, limit))
+
+    async def json(self) -> Any:  # noqa: ANN401 (any JSON)
+        """The body; Problem where it isn't JSON."""
+        try:
+            return msgspec.json.decode(await self.body())
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
+            raise Problem("bad-json", f"the body is not JSON: {wrong}") from wrong
+
+
+class Call(APIRoute):
+    """A call with no key. The key comes first: who has none learns nothing of what a body should be."""
+
+    limit: ClassVar[int] = BODY_LIMIT
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """FastAPI's own, between the checks before and after."""
+        handle = super().get_route_handler()
+
+        async def call(request: Request) -> Response:
+            request.state.account = self.caller(request)
+            if self.body_field is not None:
+                _check_type(request)
+            response = await handle(Body(request, self.limit))
+            response.headers.setdefault("cache-control", "no-store")
+            return response
+
+        return call
+
+    def caller(self, request: Request) -> str | None:  # noqa: ARG002 (for those that ask)
+        """The account that calls."""
+        return None
+
+
+class AccountCall(Call):
+    """A call with an account's API key."""
+
+    def caller(self, request: Request) -> str:
+        """The account whose key it is; Problem where there is none."""
+        key = _key(request)
+        account = _console(request).directory.picture.account_with(accounts.hashed(key))
+        if account is None:
+            raise _unauthorized("this key is no account's")
+        return account
+
+
+class LargeCall(AccountCall):
+    """An account's call whose body may be large."""
+
+    limit = LARGE_BODY_LIMIT
+
+
+class AdminCall(Call):
+    """A call with the admin key."""
+
+    def caller(self, request: Request) -> None:
+        """No account; Problem where it is not the admin key."""
+        console = _console(request)
+        if not console.keys.admin:
+            raise _unauthorized("there is no LOOPWIRE_ADMIN_KEY: no admin call is answered")
+        if not accounts.is_admin(_key(request), console.keys.admin):
+            raise _unauthorized("this is not the admin key")
+
+
+def _account(request: Request) -> str:
+    return str(request.state.account)
+
+
+Account = Annotated[str, Depends(_account)]
+
+
+def _console(request: Request) -> Console:
+    console: Console = request.app.state.console
+    return console
+
+
+def _key(request: Request) -> str:
+    key = accounts.bearer(request.headers.get("authorization"))
+    if key is None:
+        raise _unauthorized("no key was shown: send Authorization: Bearer KEY")
+    return key
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem("unauthorized", detail, headers={"www-authenticate": "Bearer"})  # RFC 6750 section 3
+
+
+def _check_type(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Problem("not-json", "send the body with Content-Type: application/json")
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    taken = 0
+
+    async def bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > limit:
+            raise _too_large(limit)
+        return message
+
+    return bounded
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("too-large", f"the body is larger than {limit} bytes")

@@ -1,0 +1,44 @@
+"""What the console is made of: its keys, its directory, and the effects it may have on the world."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from pipeline.console.directory import Directory
+from pipeline.console.loops import Random, Seals
+from pipeline.console.track import Tracking
+from pipeline.console.verification import Fetched
+
+Fetch = Callable[[str], Awaitable[Fetched]]
+
+
+class Keys(NamedTuple):
+    """`admin` may be empty: then every admin call is refused. `master` is 32 bytes."""
+
+    admin: str
+    master: bytes
+
+
+class Effects(NamedTuple):
+    """The clock (aware, UTC), the randomness (so many bytes), and one guarded GET of an address."""
+
+    now: Callable[[], datetime]
+    random: Random
+    fetch: Fetch
+
+
+@dataclass(frozen=True)
+class Console:
+    """All that a call may need."""
+
+    keys: Keys
+    tracking: Tracking
+    directory: Directory
+    effects: Effects
+    ready: Callable[[], bool]
+
+    @property
+    def seals(self) -> Seals:
+        """What seals and unseals the loops' secrets."""
+        return Seals(self.keys.master, self.effects.random)

@@ -1,0 +1,102 @@
+"""The bodies people send, as they may be written."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from pipeline.capture import destination
+from pipeline.console import values
+from pipeline.model.events import EventType
+from pipeline.model.ids import ACCOUNT_PATTERN, ID_PATTERN
+from pipeline.model.loops import Format
+
+LoopEvent = Literal["loop.failing", "loop.disabled", "loop.ownership", "loop.recovered"]
+Event = Literal[EventType, LoopEvent]
+
+MOST_LINKS = 10_000
+
+
+def _destination(url: str) -> str:
+    try:
+        return destination.checked(url)
+    except ValueError as wrong:
+        raise ValueError(f"{url[:200]!r} can't be tracked: {wrong}") from wrong
+
+
+def _not_yet(_given: object) -> None:
+    raise ValueError("can't be rewritten by this version: send the mail's links instead")
+
+
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+AccountName = Annotated[str, Field(pattern=ACCOUNT_PATTERN)]
+Label = Annotated[str, Field(max_length=200), AfterValidator(values.label)]
+Email = Annotated[str, AfterValidator(values.email)]
+Fields = Annotated[dict[str, Any], AfterValidator(values.shallow)]
+Word = Annotated[str, Field(min_length=1, max_length=200)]
+Words = Annotated[list[Word], Field(max_length=1000)]
+LoopUrl = Annotated[str, AfterValidator(values.loop_url)]
+Events = Annotated[list[Event], Field(min_length=1), AfterValidator(values.distinct)]
+Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(values.custom_headers)]
+
+
+class Form(BaseModel):
+    """What is not declared is refused, and nothing is guessed: "5" is no number."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class AccountForm(Form):
+    name: AccountName
+
+
+class ProfileForm(Form):
+    email: Email
+    fields: Fields = {}
+    interests: Words = []
+
+
+class MailingForm(Form):
+    name: Label | None = None
+    tags: Words = []
+
+
+class TrackForm(Form):
+    profile: Id
+    mailing: Id
+    message: Id | None = None
+    links: Annotated[list[Annotated[str, AfterValidator(_destination)]], Field(max_length=MOST_LINKS)] = []
+    html: Annotated[None, BeforeValidator(_not_yet)] = None
+
+
+class FilterForm(Form):
+    mailings: Annotated[list[Id], Field(max_length=1000)] = []
+    tags: Words = []
+    machine: bool = True
+    exclude_origins: Words = []
+
+
+class LoopFields(Form):
+    """What a loop may leave to us."""
+
+    format: Format = "form"
+    filter: FilterForm = FilterForm()
+    fields: Words | None = None
+    headers: Headers | None = None
+    rate: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    batch: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    ordered: bool = False
+
+
+class LoopForm(LoopFields):
+    name: Label
+    url: LoopUrl
+    events: Events
+
+
+class LoopPatch(LoopFields):
+    """What is left out stays as it is; what is given replaces the whole of what was."""
+
+    name: Label = Field(default_factory=str)
+    url: LoopUrl = Field(default_factory=str)
+    events: Events = Field(default_factory=list)

@@ -1,0 +1,82 @@
+"""The calls about loops: made, shown, changed, removed, verified."""
+
+from fastapi import Response
+
+from pipeline.console import loops, verification
+from pipeline.console.calls import Account
+from pipeline.console.console import Console
+from pipeline.console.forms import LoopForm, LoopPatch
+from pipeline.console.problems import Problem
+from pipeline.console.shown import LoopMade, LoopShown
+from pipeline.console.verification import Look
+from pipeline.model.loops import Loop
+
+
+class LoopCalls:
+    """Each method is a call; its docstring is what the OpenAPI says of it."""
+
+    def __init__(self, console: Console) -> None:
+        self._effects = console.effects
+        self._directory = console.directory
+        self._seals = console.seals
+
+    async def create(self, account: Account, form: LoopForm) -> LoopMade:
+        """A new loop, unverified. Its secret is shown this once."""
+        new = loops.identity(self._effects.random)
+        loop = loops.created(account, form, new, self._seals, self._effects.now())
+        await self._directory.write(loops.row(loop))
+        return LoopMade(secret=new.secret, **dict(self._shown(loop)))
+
+    async def every(self, account: Account) -> list[LoopShown]:
+        """The account's loops, the oldest first."""
+        return [self._shown(loop) for loop in self._directory.picture.loops_of(account)]
+
+    async def one(self, account: Account, loop: str) -> LoopShown:
+        """A loop."""
+        return self._shown(self._known(account, loop))
+
+    async def change(self, account: Account, loop: str, form: LoopPatch) -> LoopShown:
+        """Changes what is given. A new `url` makes the loop unverified."""
+        async with self._directory.lock(loop):
+            old = self._known(account, loop)
+            new = loops.patched(old, form, self._seals)
+            if new != old:
+                await self._directory.write(loops.row(new))
+        return self._shown(new)
+
+    async def remove(self, account: Account, loop: str) -> Response:
+        """Removes the loop; what was still to be delivered becomes dead letters."""
+        async with self._directory.lock(loop):
+            self._known(account, loop)
+            await self._directory.write(loops.tombstone(loop))
+        return Response(status_code=204)
+
+    async def verify(self, account: Account, loop: str) -> LoopShown:
+        """Looks for the verification file, and makes the loop active where it stands."""
+        asked = self._known(account, loop)
+        await self._prove(asked)
+        async with self._directory.lock(loop):
+            now = self._known(account, loop)
+            if now.url != asked.url:
+                raise Problem("changed", "the loop got another url meanwhile: verify it again")
+            new = loops.verified(now, self._effects.now())
+            await self._directory.write(loops.row(new))
+        return self._shown(new)
+
+    async def _prove(self, loop: Loop) -> None:
+        looks: list[Look] = []
+        for url in verification.places(loop.url, loop.file):
+            answer = await self._effects.fetch(url)
+            looks.append(Look(url, answer, verification.judge(answer, loop.content)))
+            if looks[-1].wrong is None:
+                return
+        raise Problem("unverifiable", verification.reason(looks), fetched=[verification.report(look) for look in looks])
+
+    def _known(self, account: str, loop: str) -> Loop:
+        found = self._directory.picture.loop(account, loop)
+        if found is None:
+            raise Problem("not-found", "there is no such loop")
+        return found
+
+    def _shown(self, loop: Loop) -> LoopShown:
+        return loops.shown(loop, self._directory.picture.found.get(loop.id), self._seals)

@@ -1,0 +1,119 @@
+"""A loop is made, changed, verified and shown."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from pipeline.console.forms import LoopFields, LoopForm, LoopPatch
+from pipeline.console.shown import FilterShown, LoopShown, VerificationShown
+from pipeline.console.verification import places
+from pipeline.model.loops import Filter, Loop, LoopState, Secret, state_of
+from pipeline.model.sealed import NONCE_BYTES, seal, unseal
+from pipeline.record import Record
+from pipeline.topics import LOOPS
+
+Random = Callable[[int], bytes]
+SECRET_BYTES = 32
+PLAIN_FIELDS = frozenset({"name", "url", "events", "format", "fields", "rate", "max_in_flight", "batch", "ordered"})
+
+
+class Seals(NamedTuple):
+    """Seals what only console and deliver may read, each text with a nonce of its own."""
+
+    master: bytes
+    random: Random
+
+    def close(self, loop: str, plain: str) -> str:
+        """`plain`, sealed for the loop."""
+        return seal(self.master, loop, plain, self.random(NONCE_BYTES))
+
+    def open(self, loop: str, sealed: str) -> str:
+        """What was sealed for the loop; SealBroken where it wasn't."""
+        return unseal(self.master, loop, sealed)
+
+
+class Identity(NamedTuple):
+    """What nobody can guess about a loop: its id, its verification file, its first secret."""
+
+    id: str
+    file: str
+    content: str
+    secret: str
+
+
+def identity(random: Random) -> Identity:
+    """A new one: 80 bits of id, 64 of file name, 128 of content, 256 of secret."""
+    return Identity(
+        id="lp_" + base64.b32encode(random(10)).decode().lower(),
+        file=f"loopwire-{random(8).hex()}.txt",
+        content=f"loopwire-{random(16).hex()}",
+        secret="whsec_" + base64.b64encode(random(SECRET_BYTES)).decode(),
+    )
+
+
+def created(account: str, form: LoopForm, new: Identity, seals: Seals, now: datetime) -> Loop:
+    """A new loop: unverified, with one sealed secret."""
+    return Loop(
+        id=new.id,
+        account=account,
+        file=new.file,
+        content=new.content,
+        created_at=now,
+        secrets=[Secret(sealed=seals.close(new.id, new.secret), created=now)],
+        **_given(form, new.id, seals),
+    )
+
+
+def patched(loop: Loop, form: LoopPatch, seals: Seals) -> Loop:
+    """The loop with what the form gives. A new `url` was never verified, even if it was once before."""
+    changed = replace(loop, **_given(form, loop.id, seals))
+    if changed.url == loop.url:
+        return changed
+    return replace(changed, verified_url=None, verified_at=None)
+
+
+def verified(loop: Loop, now: datetime) -> Loop:
+    """The loop after its file was found: what was known against it before no longer counts."""
+    return replace(loop, verified_url=loop.url, verified_at=now, epoch=loop.epoch + 1)
+
+
+def row(loop: Loop) -> Record:
+    """The loop as a record."""
+    return Record(LOOPS, loop.id.encode(), msgspec.json.encode(loop))
+
+
+def tombstone(loop: str) -> Record:
+    """The record that removes a loop."""
+    return Record(LOOPS, loop.encode(), None)
+
+
+def shown(loop: Loop, found: LoopState | None, seals: Seals) -> LoopShown:
+    """The loop as its owner may see it."""
+    state, reason = state_of(loop, found)
+    return LoopShown(
+        **{name: getattr(loop, name) for name in PLAIN_FIELDS},
+        id=loop.id,
+        filter=FilterShown(**msgspec.structs.asdict(loop.filter)),
+        headers=list(json.loads(seals.open(loop.id, loop.headers))) if loop.headers else [],
+        state=state,
+        reason=reason,
+        verification=VerificationShown(file=loop.file, content=loop.content, urls=places(loop.url, loop.file)),
+        verified_at=loop.verified_at,
+        created_at=loop.created_at,
+    )
+
+
+def _given(form: LoopFields, loop: str, seals: Seals) -> dict[str, Any]:
+    """What the form names, as a Loop holds it."""
+    names = form.model_fields_set
+    given: dict[str, Any] = {name: getattr(form, name) for name in names & PLAIN_FIELDS}
+    if "filter" in names:
+        given["filter"] = Filter(**form.filter.model_dump())
+    if "headers" in names:
+        given["headers"] = seals.close(loop, json.dumps(form.headers)) if form.headers else None
+    return given

@@ -1,0 +1,60 @@
+"""The calls about senders and their mail: accounts, profiles, mailings, links."""
+
+from typing import Annotated
+
+from fastapi import Header, Path, Response
+from pydantic import StringConstraints
+
+from pipeline.console import accounts, profiles, track
+from pipeline.console.calls import Account
+from pipeline.console.console import Console
+from pipeline.console.forms import AccountForm, MailingForm, ProfileForm, TrackForm
+from pipeline.console.problems import Problem, Wrong
+from pipeline.console.shown import AccountShown, LinksShown
+from pipeline.model.ids import ID_PATTERN
+
+Id = Annotated[str, Path(pattern=ID_PATTERN)]
+Origin = Annotated[
+    Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?$")] | None,
+    Header(alias="loopwire-origin", description="who makes the change: loops may exclude an origin"),
+]
+
+
+class MailCalls:
+    """Each method is a call; its docstring is what the OpenAPI says of it."""
+
+    def __init__(self, console: Console) -> None:
+        self._tracking = console.tracking
+        self._effects = console.effects
+        self._directory = console.directory
+
+    async def add_account(self, form: AccountForm) -> AccountShown:
+        """A new account. Its API key is shown this once."""
+        key = accounts.api_key(self._effects.random(accounts.KEY_BYTES))
+        async with self._directory.lock(f"account {form.name}"):
+            if form.name in self._directory.picture.accounts:
+                taken = Wrong("body.name", f"{form.name} is an account already")
+                raise Problem("taken", f"{taken.where}: {taken.what}", [taken])
+            await self._directory.write(accounts.row(accounts.created(form.name, key, self._effects.now())))
+        return AccountShown(account=form.name, api_key=key)
+
+    async def put_profile(self, account: Account, profile: Id, form: ProfileForm, origin: Origin = None) -> Response:
+        """A profile as it is from now on; answered once the broker has it."""
+        row = profiles.profile_row(account, profile, form, self._effects.now())
+        await self._directory.send(profiles.from_origin(row, origin))
+        return Response(status_code=204)
+
+    async def delete_profile(self, account: Account, profile: Id, origin: Origin = None) -> Response:
+        """Erases a profile; answered once the broker has it."""
+        row = profiles.profile_tombstone(account, profile)
+        await self._directory.send(profiles.from_origin(row, origin))
+        return Response(status_code=204)
+
+    async def put_mailing(self, account: Account, mailing: Id, form: MailingForm) -> Response:
+        """A mailing as it is from now on; answered once the broker has it."""
+        await self._directory.send(profiles.mailing_row(account, mailing, form))
+        return Response(status_code=204)
+
+    async def track(self, account: Account, form: TrackForm) -> LinksShown:
+        """The tracking links of one mail."""
+        return track.links(self._tracking, account, form)

@@ -1,0 +1,63 @@
+"""What the API shows: never a secret again, never a header's value."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.model.loops import Format, Reason, State
+
+
+class Shown(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class AccountShown(Shown):
+    account: str
+    api_key: str
+
+
+class FilterShown(Shown):
+    mailings: list[str]
+    tags: list[str]
+    machine: bool
+    exclude_origins: list[str]
+
+
+class VerificationShown(Shown):
+    """The file to be placed, its content, and where it is looked for, in that order."""
+
+    file: str
+    content: str
+    urls: list[str]
+
+
+class LoopShown(Shown):
+    id: str
+    name: str
+    url: str
+    events: list[str]
+    format: Format
+    filter: FilterShown
+    fields: list[str] | None
+    headers: list[str]
+    rate: float | None
+    max_in_flight: int | None
+    batch: int | None
+    ordered: bool
+    state: State
+    reason: Reason | None
+    verification: VerificationShown
+    verified_at: datetime | None
+    created_at: datetime
+
+
+class LoopMade(LoopShown):
+    """A new loop: the one time its secret is shown."""
+
+    secret: str
+
+
+class LinksShown(Shown):
+    open: str
+    clicks: dict[str, str]
+    unsubscribe: str

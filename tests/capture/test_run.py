@@ -1,0 +1,230 @@
+"""The stage as its users see it: processes, signals, a port. Its Kafka is in memory (see stage.py)."""
+
+import base64
+import http.client
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from pipeline.capture.tokens import Link, sign, signing_key
+from tests.conftest import free_port
+
+KEY = b"k" * 32
+PIXEL = "/o/" + sign(Link("acme", "p-1", "m-1"), "open", *signing_key({"k1": KEY}, "acme"))
+SECONDS = 20.0
+
+
+class Stage:
+    """A running capture."""
+
+    def __init__(self, port: int, process: "subprocess.Popen[str]") -> None:
+        self.port = port
+        self.process = process
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as said:
+            self.lines.extend(line for line in said)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait(SECONDS)
+        self._reader.join(SECONDS)  # the workers are gone too, so the pipe has its end
+
+    @property
+    def workers(self) -> list[int]:
+        return children(self.process.pid)
+
+    def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        with connected(self.port) as connection:
+            return got(connection, path)
+
+    def ready(self) -> bool:
+        with suppress(OSError, http.client.HTTPException):
+            return self.get("/ready")[0] == 200
+        return False
+
+
+@contextmanager
+def connected(port: int) -> Iterator[http.client.HTTPConnection]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def got(connection: http.client.HTTPConnection, path: str) -> tuple[int, dict[str, str], bytes]:
+    connection.request("GET", path)
+    response = connection.getresponse()
+    return response.status, dict(response.getheaders()), response.read()
+
+
+def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def environment(port: int, workers: int, **more: str) -> dict[str, str]:
+    keys = "k1:" + base64.b64encode(KEY).decode()
+    own = {"CAPTURE_PORT": str(port), "CAPTURE_WORKERS": str(workers), "TOKEN_KEYS": keys}
+    return dict(os.environ) | {f"LOOPWIRE_{name}": value for name, value in own.items()} | more
+
+
+def started(port: int, workers: int, **more: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.capture.stage", "capture"]
+    return subprocess.Popen(command, env=environment(port, workers, **more), stderr=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def running(workers: int = 1, **more: str) -> Iterator[Stage]:
+    stage = Stage(port := free_port(), started(port, workers, **more))
+    try:
+        until(stage.ready)
+        until(lambda: len(stage.workers) == workers)
+        yield stage
+    finally:
+        stage.end()
+
+
+def test_pictures_and_metrics_come_from_any_worker() -> None:
+    with running(2) as stage:
+        for _ in range(20):
+            status, headers, body = stage.get(PIXEL)
+            assert (status, headers["content-type"], len(body)) == (200, "image/gif", 43)
+            assert "loopwire-hit" not in headers
+        for _ in range(5):
+            shown = stage.get("/metrics")[2].decode()
+            assert 'loopwire_capture_requests_total{kind="open",outcome="safe"} 20\n' in shown
+
+
+def test_every_process_has_the_stage_as_an_argument() -> None:
+    with running(2) as stage:
+        for pid in [stage.process.pid, *stage.workers]:
+            assert "capture" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
+def test_a_post_with_a_body_leaves_the_connection_usable() -> None:
+    path = "/u/" + sign(Link("acme", "p-1", "m-1"), "unsubscribe", *signing_key({"k1": KEY}, "acme"))
+    with running() as stage, connected(stage.port) as connection:
+        for _ in range(2):
+            connection.request("POST", path, "List-Unsubscribe=One-Click")
+            response = connection.getresponse()
+            assert (response.status, b"unsubscribed" in response.read()) == (200, True)
+
+
+def test_a_refused_hit_is_answered_as_lost() -> None:
+    with running(ACK_REFUSED="not yours") as stage:
+        assert stage.get(PIXEL)[1]["loopwire-hit"] == "lost"
+        until(lambda: any(line == "capture: 1 hits lost: not yours\n" for line in stage.lines))
+        assert stage.get("/ready")[0] == 503
+
+
+def test_a_killed_worker_is_started_again_with_a_line_that_says_so() -> None:
+    with running(2) as stage:
+        victim = stage.workers[0]
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: len(stage.workers) == 2 and victim not in stage.workers, 5)
+        number = "worker [12]"
+        line = rf"capture: {number} \(pid {victim}\) was killed by signal 9: started again as pid \d+\n"
+        until(lambda: any(re.fullmatch(line, said) for said in stage.lines))
+        assert stage.get(PIXEL)[0] == 200
+
+
+def test_who_connects_while_the_only_worker_is_dead_is_answered_by_the_next() -> None:
+    with running(1) as stage:
+        os.kill(stage.workers[0], signal.SIGKILL)
+        assert stage.get(PIXEL)[0] == 200
+
+
+def test_a_killed_parent_takes_its_workers_along_and_its_port_is_free() -> None:
+    with running(2) as stage:
+        workers = stage.workers
+        stage.process.kill()
+        until(lambda: not any(map(alive, workers)), 5)
+        with socket.create_server(("127.0.0.1", stage.port)):
+            pass
+
+
+def test_sigterm_ends_it_although_connections_are_kept_open() -> None:
+    with running(2) as stage, connected(stage.port) as used, socket.create_connection(("127.0.0.1", stage.port)):
+        assert got(used, PIXEL)[0] == 200
+        workers = stage.workers
+        stage.process.terminate()
+        assert stage.process.wait(5) == 0
+        assert not any(map(alive, workers))
+
+
+def test_sigterm_waits_for_what_is_under_way_and_takes_no_more() -> None:
+    with running(1, ACK_SECONDS="2") as stage, connected(stage.port) as idle, connected(stage.port) as busy:
+        got(idle, "/live")
+        busy.request("GET", PIXEL)
+        until(lambda: "loopwire_capture_waiting 1\n" in stage.get("/metrics")[2].decode())
+        stage.process.terminate()
+        until(lambda: refused(stage.port))
+        response = busy.getresponse()
+        assert (response.status, response.getheader("loopwire-hit"), len(response.read())) == (200, None, 43)
+        assert stage.process.wait(5) == 0
+        assert closed(idle)
+
+
+def test_ctrl_c_ends_it_in_order() -> None:
+    with running(2) as stage:
+        for pid in [*stage.workers, stage.process.pid]:  # a terminal tells them all
+            os.kill(pid, signal.SIGINT)
+        assert stage.process.wait(5) == 0
+        assert not any("Traceback" in line for line in stage.lines)
+
+
+def refused(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def closed(connection: http.client.HTTPConnection) -> bool:
+    readable, _, _ = select.select([connection.sock], [], [], SECONDS)
+    return bool(readable) and connection.sock.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({}, "LOOPWIRE_CAPTURE_PORT: 127.0.0.1:{port} can't be used: Address already in use\n"),
+        ({"LOOPWIRE_CAPTURE_HOST": "192.0.2.1"}, "LOOPWIRE_CAPTURE_HOST: 192.0.2.1:{port} can't be used: "),
+        ({"LOOPWIRE_CAPTURE_HOST": "no.such.invalid"}, "LOOPWIRE_CAPTURE_HOST: no.such.invalid:{port} can't be used: "),
+        ({"LOOPWIRE_TOKEN_KEYS": "k1:YQ=="}, "LOOPWIRE_TOKEN_KEYS: key k1 must be 32 bytes"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_in_one_line(more: dict[str, str], message: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = started(port, 1, **more)
+        _, said = process.communicate(timeout=SECONDS)
+    assert (process.returncode, said.count("\n")) == (1, 1)
+    assert said.startswith(message.format(port=port))
