@@ -14,13 +14,19 @@ from pipeline.local.broker import Broker
 from pipeline.settings import Settings
 
 
+_given: set[int] = set()
+
+
 def free_port(run: int = 1) -> int:
-    """A port of this machine that nobody listens on, nor on the `run` - 1 after it."""
+    """A port of this machine that nobody listens on, nor on the `run` - 1 after it, and that no other test was given.
+
+    Below 32768, where Linux takes the ports of outgoing connections from.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port + run <= 65_536 and all(_is_free(port + more) for more in range(1, run)):
+        port = secrets.randbelow(12_000) + 20_000
+        ports = set(range(port, port + run))
+        if not ports & _given and all(map(_is_free, ports)):
+            _given.update(ports)
             return port
 
 

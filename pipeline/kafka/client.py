@@ -18,6 +18,7 @@ Answer = TypeVar("Answer")
 # librdkafka's own lines ("Disconnected", "Connection refused") repeat what `_told` says once.
 LOG_LEVEL = 2
 QUESTION_SECONDS = 10.0
+SAID_SECONDS = 10.0  # librdkafka repeats itself many times a second
 RETRY_SECONDS = 0.1
 SPREAD_SECONDS = 3.0  # until every broker knows of a topic that was just made
 PATIENCE_SECONDS = 60.0  # a broker that is away so long is told of by the end of the process
@@ -168,9 +169,15 @@ class Cluster:
         return self._admin_client
 
 
+_said: dict[int, float] = {}
+
+
 def _told(error: KafkaError) -> None:
-    """Brokers that are away come back by themselves; say it, go on."""
-    log.warning("kafka: %s", error.str())
+    """Brokers that are away come back by themselves; say it, once a while for each kind of trouble, and go on."""
+    now = time.monotonic()
+    if now - _said.get(error.code(), -SAID_SECONDS) >= SAID_SECONDS:
+        _said[error.code()] = now
+        log.warning("kafka: %s", error.str())
 
 
 def _committed(error: KafkaError | None, _places: list[TopicPartition]) -> None:

@@ -2,9 +2,10 @@
 
 import hashlib
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@+-"
 ACCOUNT_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-"
 ID_PATTERN = r"^[A-Za-z0-9._:@+-]{1,128}$"
@@ -34,7 +35,7 @@ def uuid7(now: datetime, random: bytes) -> str:
 
     `random` is 10 bytes. Ids made later sort later, to the millisecond.
     """
-    milliseconds = int(now.timestamp() * 1000)
+    milliseconds = (now - EPOCH) // timedelta(milliseconds=1)  # exact: a float of seconds is not
     low = int.from_bytes(random, "big")
     high_bits = (milliseconds << 16) | 0x7000 | (low >> 68)
     low_bits = (0b10 << 62) | (low & ((1 << 62) - 1))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.model.ids import delivery_id, is_account, is_id, key_of, uuid7
@@ -19,6 +19,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 @given(MOMENTS, RANDOM)
+@example(datetime(2038, 1, 21, 20, 9, 29, 674_000, tzinfo=UTC), bytes(10))  # as a float, a millisecond less
 def test_a_uuid7_has_the_layout_of_rfc_9562(moment: datetime, random: bytes) -> None:
     made = UUID(uuid7(moment, random))
     assert (made.version, made.variant) == (7, "specified in RFC 4122")

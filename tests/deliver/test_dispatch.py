@@ -1,0 +1,410 @@
+"""Who goes when: dispatch in a world whose clock is set by hand and whose POSTs are answered by the test."""
+
+import heapq
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipeline.deliver.dispatch import HIGH, LOW, Dispatch, Job, Place
+from pipeline.deliver.ladder import Ladder
+from pipeline.deliver.lanes import IN_FLIGHT, QUEUE
+from pipeline.deliver.stage import Post, Sent
+from pipeline.deliver.verdict import Reply
+from pipeline.model.deliveries import Delivery, Timings
+from pipeline.model.ids import delivery_id
+from pipeline.model.standing import Standings
+from pipeline.record import Record
+from tests.examples import example, raw
+
+NOW = 1_773_998_101.3
+EVENT = msgspec.Raw(raw("event.v1", "click"))
+HERE: Place = ("deliveries", 3)
+
+
+class World:
+    """Remembers what dispatch asked of it."""
+
+    def __init__(self) -> None:
+        self.clock = NOW
+        self.lost: set[int] = set()
+        self.paused: list[bool] = []
+        self.begun: list[int] = []
+        self.posts: dict[int, tuple[Job[int], Post]] = {}  # under way, by mark
+        self.posted: list[int] = []
+        self.ended: dict[int, list[Record]] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._ticket = count()
+        self.standings = Standings()
+        ladder = Ladder((timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=5)))
+        self.dispatch: Dispatch[int] = Dispatch(self, self.standings, ladder, lambda _loop, _sealed: "whsec_AAAA")
+        self._marks = count()
+
+    def now(self) -> float:
+        return self.clock
+
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (self.clock + seconds, next(self._ticket), do))
+
+    def pause(self, place: Place, *, on: bool) -> None:
+        assert place == HERE
+        self.paused.append(on)
+
+    def owned(self, job: Job[int]) -> bool:
+        return job.mark not in self.lost
+
+    def begin(self, job: Job[int]) -> None:
+        self.begun.append(job.mark)
+
+    def post(self, job: Job[int], post: Post) -> None:
+        self.posted.append(job.mark)
+        self.posts[job.mark] = job, post
+
+    def end(self, job: Job[int], records: list[Record]) -> None:
+        assert job.mark not in self.ended, "a delivery ends once"
+        self.ended[job.mark] = records
+
+    # What the test does.
+
+    def loop(self, name: str, **changed: Any) -> str:
+        loop = example("loop.v1", "active") | {"id": name} | changed
+        self.standings.put_loop(0, name.encode(), msgspec.json.encode(loop))
+        return name
+
+    def take(self, *deliveries: Delivery | Record, place: Place = HERE) -> list[int]:
+        jobs = [Job(delivery, next(self._marks)) for delivery in deliveries]
+        self.dispatch.take(place, jobs)
+        return [job.mark for job in jobs]
+
+    def again(self, record: Record) -> list[int]:
+        """The record came through its retry topic."""
+        assert record.value is not None
+        return self.take(msgspec.json.decode(record.value, type=Delivery), place=(record.topic, 3))
+
+    def answer(self, mark: int, status: int = 200, retry_after: str | None = None) -> None:
+        job, post = self.posts.pop(mark)
+        self.dispatch.answered(job, post, Sent(Reply(status, None, retry_after), b"", Timings()))
+
+    def advance(self, seconds: float) -> None:
+        until = self.clock + seconds
+        while self._timers and self._timers[0][0] <= until:
+            self.clock, _, do = heapq.heappop(self._timers)
+            do()
+        self.clock = until
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.loop("fast")
+    return made
+
+
+def _delivery(loop: str = "fast", event: str = "1", **more: Any) -> Delivery:
+    return Delivery(id=delivery_id(event, loop), loop=loop, account="shop", event=EVENT, **more)
+
+
+def _many(number: int, loop: str = "fast") -> list[Delivery]:
+    return [_delivery(loop, str(each)) for each in range(number)]
+
+
+def _value(record: Record) -> Any:
+    return json.loads(record.value or b"null")
+
+
+def _topics(records: list[Record]) -> list[str]:
+    return [record.topic for record in records]
+
+
+def test_a_delivery_is_posted_at_once_and_ends_with_its_attempt(world: World) -> None:
+    assert world.take(_delivery()) == world.posted == world.begun == [0]
+    world.answer(0)
+    assert _topics(world.ended[0]) == ["attempts"]
+
+
+def test_offsets_begin_in_order_whatever_becomes_of_them(world: World) -> None:
+    world.loop("paused", paused=True)
+    dead = Record("deliveries-dead", b"k", b"v")
+    marks = world.take(_delivery(), dead, _delivery("removed"), _delivery("paused"), *_many(40), _delivery("fast"))
+    assert world.begun == marks
+    assert world.ended[1] == [dead]
+
+
+def test_a_record_that_held_no_delivery_ends_with_its_dead_letter(world: World) -> None:
+    dead = Record("deliveries-dead", b"lp", b"as it came", (("reason", b"value: ..."),))
+    world.take(dead)
+    assert (world.begun, world.ended) == ([0], {0: [dead]})
+
+
+def test_a_head_that_is_not_due_waits_and_nothing_behind_passes_it(world: World) -> None:
+    world.take(_delivery(due=NOW + 3, leaves=NOW + 3), _delivery(due=NOW + 1, leaves=NOW + 1), _delivery())
+    world.advance(2.9)
+    assert (world.begun, world.posted) == ([], [])
+    world.advance(0.2)
+    assert (world.begun, world.posted) == ([0, 1, 2], [0, 1, 2])
+
+
+def test_another_partition_does_not_wait_for_it(world: World) -> None:
+    world.take(_delivery(leaves=NOW + 3), place=("deliveries-retry-5s", 3))
+    assert world.take(_delivery()) == world.posted
+
+
+def test_a_clock_that_is_set_takes_effect_within_five_seconds(world: World) -> None:
+    world.take(_delivery(leaves=NOW + 3600))
+    world.advance(1)
+    world.clock += 3600  # set, no timer is told
+    world._timers = [(at + 3600, ticket, do) for at, ticket, do in world._timers]
+    world.advance(5)
+    assert world.posted == [0]
+
+
+def test_the_cap_of_a_lane_is_kept(world: World) -> None:
+    world.take(*_many(IN_FLIGHT + 2))
+    assert world.posted == list(range(IN_FLIGHT))
+    world.answer(7)
+    assert world.posted == list(range(IN_FLIGHT + 1))
+    world.answer(3)
+    assert world.posted == list(range(IN_FLIGHT + 2))
+
+
+def test_max_in_flight_is_kept(world: World) -> None:
+    world.loop("careful", max_in_flight=2)
+    world.take(*_many(4, "careful"))
+    assert world.posted == [0, 1]
+    for mark in (1, 0):
+        world.answer(mark)
+    assert world.posted == [0, 1, 2, 3]
+    assert world.take(*_many(3)) == world.posted[4:], "another loop has its own"
+
+
+def test_max_in_flight_of_one_keeps_order(world: World) -> None:
+    world.loop("one", max_in_flight=1)
+    world.take(*_many(20, "one"))
+    for mark in range(20):
+        assert list(world.posts) == [mark]
+        world.answer(mark)
+
+
+def _stall(world: World) -> tuple[list[int], list[int]]:
+    """A loop that never answers fills its lane; the marks behind it in the partition, and one for a fast loop."""
+    world.loop("slow", max_in_flight=1)
+    world.take(*_many(1 + QUEUE, "slow"))
+    assert world.posted == [0]
+    return world.take(_delivery("slow", "late"), _delivery("slow", "later")), world.take(_delivery())
+
+
+def test_a_full_lane_holds_its_partition_for_100_ms_at_most_then_what_it_can_t_take_waits_as_held(
+    world: World,
+) -> None:
+    late, fast = _stall(world)
+    world.advance(0.09)
+    assert (world.posted, world.ended) == ([0], {})
+    world.advance(0.02)
+    assert world.posted == [0, *fast]
+    for mark in late:
+        (record,) = world.ended[mark]
+        assert (record.topic, record.key) == ("deliveries-retry-5s", b"slow")
+        found = _value(record)
+        assert found["holds"] == 1
+        assert not {"attempts", "history"} & set(found), "it cost no attempt"
+        assert found["due"] == found["leaves"] == pytest.approx(world.clock + 5, abs=0.02)
+
+
+def test_while_it_is_full_nothing_more_of_it_holds_its_partition(world: World) -> None:
+    _stall(world)
+    world.advance(0.2)
+    (mark,) = world.take(_delivery("slow", "again"))
+    assert _topics(world.ended[mark]) == ["deliveries-retry-5s"]
+
+
+def test_a_held_delivery_that_finds_the_lane_full_again_climbs_a_rung(world: World) -> None:
+    late, _ = _stall(world)
+    world.advance(0.2)
+    (record,) = world.ended[late[0]]
+    for topic in ("deliveries-retry-1m", "deliveries-retry-5m", "deliveries-retry-5m"):
+        (mark,) = world.again(record)
+        world.advance(_value(record)["leaves"] - world.clock + 0.2)
+        (record,) = world.ended[mark]
+        assert record.topic == topic
+    assert _value(record)["holds"] == 4
+    assert "attempts" not in _value(record)
+
+
+def test_a_delivery_held_in_the_middle_of_a_long_wait_still_waits_for_all_of_it(world: World) -> None:
+    _stall(world)
+    (mark,) = world.take(_delivery("slow", "asked", due=NOW + 600, leaves=NOW, attempts=1))
+    world.advance(0.2)
+    (record,) = world.ended[mark]
+    assert (record.topic, _value(record)["due"], _value(record)["attempts"]) == ("deliveries-retry-5m", NOW + 600, 1)
+
+
+def test_a_lane_that_moves_does_not_spill(world: World) -> None:
+    marks = world.take(*_many(3000))
+    while world.posts:
+        world.advance(0.01)
+        for mark in list(world.posts):
+            world.answer(mark)
+    assert world.posted == marks
+    assert {tuple(_topics(records)) for records in world.ended.values()} == {("attempts",)}
+
+
+def test_when_the_lane_has_room_its_partition_goes_on_at_once(world: World) -> None:
+    late, fast = _stall(world)
+    world.advance(0.05)
+    world.answer(0)
+    world.answer(1)
+    assert world.posted == [0, 1, 2, *fast]
+    assert world.begun == list(range(fast[-1] + 1))
+    assert not set(late) & set(world.ended)
+
+
+def test_the_partitions_that_wait_for_one_lane_all_go_on(world: World) -> None:
+    world.loop("slow", max_in_flight=1)
+    world.take(*_many(1 + QUEUE, "slow"))
+    waiting = [world.take(_delivery("slow", str(each)), place=("deliveries-retry-5s", each)) for each in range(4)]
+    for mark in range(4):
+        world.answer(mark)
+    assert set(world.begun) >= {mark for (mark,) in waiting}
+
+
+@pytest.mark.parametrize(
+    "state", [{"paused": True}, {"verified_url": None}, {"url": "https://new.shop.example/"}, {"epoch": 7}]
+)
+def test_what_is_not_active_is_held_a_rung_higher_each_time(world: World, state: dict[str, Any]) -> None:
+    world.loop("waits", **state)
+    if "epoch" in state:
+        found = example("loop-state.v1", "gone") | {"loop": "waits", "epoch": 7}
+        world.standings.put_state(0, b"waits", msgspec.json.encode(found))
+    (mark,) = world.take(_delivery("waits", attempts=2))
+    for rung, topic in enumerate(("5s", "1m", "5m", "5m")):
+        (record,) = world.ended[mark]
+        assert (record.topic, record.key) == (f"deliveries-retry-{topic}", b"waits")
+        assert (_value(record)["holds"], _value(record)["attempts"]) == (rung + 1, 2)
+        (mark,) = world.again(record)
+        world.advance(_value(record)["leaves"] - world.clock)
+    assert world.posted == []
+
+
+def test_a_loop_that_becomes_active_gets_what_was_held_under_the_same_id(world: World) -> None:
+    world.loop("waits", paused=True)
+    world.take(_delivery("waits"))
+    (record,) = world.ended[0]
+    world.loop("waits")
+    world.again(record)
+    world.advance(5)
+    (post,) = [post for _, post in world.posts.values()]
+    assert dict(post.headers)["webhook-id"] == delivery_id("1", "waits")
+    assert dict(post.headers)["loopwire-attempt"] == "1"
+
+
+def test_what_is_paused_while_it_waits_in_its_lane_is_not_posted(world: World) -> None:
+    world.loop("careful", max_in_flight=1)
+    world.take(*_many(2, "careful"))
+    world.loop("careful", max_in_flight=1, paused=True)
+    world.answer(0)
+    assert world.posted == [0]
+    assert _topics(world.ended[1]) == ["deliveries-retry-5s"]
+
+
+def test_a_removed_loop_s_delivery_is_a_dead_letter(world: World) -> None:
+    world.take(_delivery("removed", attempts=1))
+    (record,) = world.ended[0]
+    assert (record.topic, record.key) == ("deliveries-dead", f"removed/{delivery_id('1', 'removed')}".encode())
+    assert record.headers == (("reason", b"the loop was removed"),)
+    assert _value(record)["attempts"] == 1
+
+
+def test_a_failure_climbs_the_ladder_and_its_end_is_a_dead_letter_with_the_history(world: World) -> None:
+    (mark,) = world.take(_delivery())
+    for attempt, topic in enumerate(("5s", "1m", "5m"), start=1):
+        assert dict(world.posts[mark][1].headers)["loopwire-attempt"] == str(attempt)
+        world.answer(mark, 500)
+        _, record = world.ended[mark]
+        assert record.topic == f"deliveries-retry-{topic}"
+        (mark,) = world.again(record)
+        world.advance(_value(record)["due"] - world.clock - 0.1)
+        assert mark not in world.posts
+        world.advance(0.2)
+    world.answer(mark, 502)
+    attempt_record, dead = world.ended[mark]
+    assert (attempt_record.topic, dead.topic) == ("attempts", "deliveries-dead")
+    assert [failed["status"] for failed in _value(dead)["history"]] == [500, 500, 500, 502]
+    assert [failed["attempt"] for failed in _value(dead)["history"]] == [1, 2, 3, 4]
+    assert dead.headers == (("reason", b"given up after 4 attempts: answered 502"),)
+
+
+@pytest.mark.parametrize("seconds", [7, 59, 100, 301, 1234])
+def test_a_long_retry_after_chains_rungs_and_is_never_early(world: World, seconds: int) -> None:
+    world.take(_delivery())
+    world.answer(0, 503, str(seconds))
+    _, record = world.ended[0]
+    due = world.clock + seconds
+    (mark,) = world.again(record)
+    for _ in range(100):
+        world.advance(_value(record)["leaves"] - world.clock)
+        if mark in world.posts:
+            break
+        (record,) = world.ended[mark]
+        assert (_value(record)["due"], _value(record)["attempts"]) == (due, 1)
+        assert "holds" not in _value(record)
+        (mark,) = world.again(record)
+    assert dict(world.posts[mark][1].headers)["loopwire-attempt"] == "2"
+    assert due - 0.001 <= world.clock <= due + 0.001
+
+
+def test_a_410_disables_the_loop_and_what_waits_is_held(world: World) -> None:
+    world.loop("gone", max_in_flight=1)
+    world.take(*_many(2, "gone"))
+    job, post = world.posts[0]
+    state = example("loop-state.v1", "gone") | {"loop": "gone"}
+    world.answer(0, 410)
+    assert _topics(world.ended[0]) == ["attempts", "deliveries-dead", "loop-states"]
+    assert _value(world.ended[0][2])["reason"] == "gone"
+    assert (job.mark, post.loop.id) == (0, "gone")
+    world.standings.put_state(0, b"gone", msgspec.json.encode(state))
+    (mark,) = world.take(_delivery("gone", "3"))
+    world.answer(1, 410)  # it was under way before the state was read
+    assert _topics(world.ended[mark]) == ["deliveries-retry-5s"]
+
+
+def test_a_deep_backlog_pauses_its_partition_until_it_is_short(world: World) -> None:
+    world.loop("one", max_in_flight=1)
+    world.take(_delivery("one", leaves=NOW + 1), *_many(HIGH - 2, "one"))
+    assert world.paused == []
+    world.take(_delivery("one", "more"))
+    assert world.paused == [True]
+    world.advance(1.1)
+    assert world.paused == [True, False]
+    assert len(world.begun) == HIGH > LOW
+
+
+def test_what_was_not_begun_in_a_partition_that_is_lost_is_dropped(world: World) -> None:
+    world.loop("slow", max_in_flight=1)
+    world.take(*_many(1 + QUEUE + 5, "slow"))
+    world.lost = set(range(1 + QUEUE + 5))
+    world.dispatch.forget([HERE])
+    world.advance(60)
+    assert (world.posted, world.ended, world.begun) == ([0], {}, list(range(1 + QUEUE)))
+
+
+def test_what_waits_in_a_lane_of_a_lost_partition_is_not_posted_and_its_lane_goes_on(world: World) -> None:
+    world.loop("careful", max_in_flight=1)
+    world.take(*_many(3, "careful"))
+    other = world.take(_delivery("careful", "other"), place=("deliveries", 4))
+    world.dispatch.forget([HERE])
+    world.lost = {0, 1, 2}
+    world.answer(0)
+    assert world.posted == [0, *other]
+    assert set(world.ended) == {0}, "who has the partition next begins the rest again"
+
+
+def test_a_partition_that_comes_back_begins_afresh(world: World) -> None:
+    world.take(_delivery(leaves=NOW + 3))
+    world.dispatch.forget([HERE])
+    (mark,) = world.take(_delivery(leaves=NOW + 3))
+    world.advance(3)
+    assert (world.begun, world.posted) == ([mark], [mark])

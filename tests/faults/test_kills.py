@@ -1,0 +1,134 @@
+"""kill -9 in the middle of 5,000 hits: every safely answered hit arrives, duplicates only under the same id."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.customer import Call, Customer
+from tests.faults.conftest import Up
+from tests.story.conftest import Sender
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+HITS = 5_000
+READERS = 16
+KILL_AT = 1_500
+PROFILES = [f"profile-{number}" for number in range(48)]  # some on each of the 12 partitions
+
+
+class Readers:
+    """Readers that open mails; one that gets no answer tries again, as a browser's user would."""
+
+    def __init__(self, pixels: dict[str, str]) -> None:
+        self._pixels = pixels
+        self._local = threading.local()
+        self.answered: dict[str, float] = {}  # message -> when its pixel was safely answered
+
+    def read_all(self, meanwhile: Callable[[], None]) -> None:
+        with ThreadPoolExecutor(READERS) as pool:
+            work = [pool.submit(self._open, message) for message in self._pixels]
+            until(lambda: len(self.answered) > KILL_AT)
+            meanwhile()
+            for one in work:
+                one.result()
+
+    def _open(self, message: str) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = self._session().get(self._pixels[message], timeout=20)
+                assert answer.status_code == 200
+                if answer.headers.get("loopwire-hit") != "lost":
+                    self.answered[message] = time.monotonic()
+                return
+            except requests.ConnectionError:
+                assert time.monotonic() < deadline, "capture did not come back"
+                time.sleep(0.05)
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+        session: requests.Session = self._local.session
+        return session
+
+
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"the condition did not come true in {seconds} s"
+        time.sleep(0.01)
+
+
+def check(calls: list[Call], answered: set[str]) -> None:
+    ids: defaultdict[str, set[str]] = defaultdict(set)
+    for call in calls:
+        ids[call.form["event"]].add(call.headers["webhook-id"])
+    assert answered - {call.form["id"] for call in calls} == set()
+    assert {event for event, webhooks in ids.items() if len(webhooks) > 1} == set()
+    assert len({webhook for webhooks in ids.values() for webhook in webhooks}) == len(ids)
+    assert all(call.form["recipient"] == f"{call.form['profile']}@example.com" for call in calls)
+
+
+@pytest.mark.parametrize("stage", ["enrich", "deliver", "capture"])
+def test_after_kill_9_every_safely_answered_hit_is_delivered(up: Up, stage: str) -> None:
+    sender, customer = Sender(up), Customer()
+    for profile in PROFILES:
+        sender.knows(profile)
+    sender.loop(customer, events=["open"], max_in_flight=64)
+    pixels = {f"m-{n}": sender.mail(profile=PROFILES[n % len(PROFILES)], message=f"m-{n}")["open"] for n in range(HITS)}
+    probes = [sender.mail(profile=profile, message=f"probe-{profile}")["open"] for profile in PROFILES]
+    readers = Readers(pixels)
+    killed_at = 0.0
+
+    def kill() -> None:
+        nonlocal killed_at
+        up.kill(stage)
+        killed_at = time.monotonic()
+
+    readers.read_all(kill)
+    until(lambda: any(stage in line and "started again" in line for line in up.lines), 5 + 1)
+    for probe in probes:
+        assert requests.get(probe, timeout=20).status_code == 200
+    wanted = set(readers.answered) | {f"probe-{profile}" for profile in PROFILES}
+    calls = customer.wait(lambda calls: wanted <= {call.form["id"] for call in calls[-HITS * 2 :]}, 120)
+    check(calls, wanted)
+    assert len(readers.answered) == HITS
+    customer.close()
+
+
+@pytest.mark.parametrize("stage", ["enrich", "deliver"])
+def test_the_partitions_of_a_killed_process_work_again_within_10_s(up: Up, stage: str) -> None:
+    sender, customer = Sender(up), Customer()
+    loops = [sender.loop(customer, name=f"loop {number}", events=["open"]) for number in range(12)]
+    mails = [sender.mail(profile=profile, message=profile)["open"] for profile in PROFILES]
+    requests.get(mails[0], timeout=20)
+    customer.wait(lambda calls: len(calls) >= len(loops))
+    up.kill(stage)
+    killed = time.monotonic()
+    for mail in mails:
+        assert requests.get(mail, timeout=20).status_code == 200
+    customer.wait(lambda calls: len({(c.form["profile"], c.headers["loopwire-loop"]) for c in calls}) >= 12 * 48, 60)
+    assert time.monotonic() - killed < 10
+    customer.close()
+
+
+def test_kill_9_of_the_parent_takes_every_process_along_and_the_data_is_there_at_the_next_start(up: Up) -> None:
+    sender, customer = Sender(up), Customer()
+    sender.knows()
+    sender.loop(customer, events=["open"])
+    stages = ("capture", "enrich", "deliver", "console")
+    assert all(up.pids(stage) for stage in stages)
+    up.destroy()
+    until(lambda: not any(up.pids(stage) for stage in stages), 30)
+    again = Up(up.settings)
+    sender.settings = again.settings
+    requests.get(sender.mail(message="after")["open"], timeout=20)
+    [call] = customer.wait(lambda calls: bool(calls))
+    assert (call.form["id"], call.form["recipient"]) == ("after", "jane@example.com")
+    assert again.close() == 0
+    customer.close()
