@@ -103,6 +103,13 @@ class Handle:
         self._refused = self._retry_after = None
         if wrong := _unfit(request.url, self._guard):
             return wrong
+        try:
+            self._set(request)
+        except UnicodeError as wrong:
+            return f"address or headers are not ASCII: {wrong}"
+        return None
+
+    def _set(self, request: Request) -> None:
         curl = self.curl
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.TIMEOUT_MS, int(request.seconds * 1000))
@@ -112,7 +119,6 @@ class Handle:
         else:
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDS, request.body)
-        return None
 
     def answer(self, code: int = 0, message: str = "") -> Answer:
         """What the finished call brought; `code` and `message` are libcurl's, 0 where it went well."""

@@ -175,17 +175,18 @@ class Settings(BaseSettings):
     @property
     def tracking_url(self) -> str:
         """The public base of tracking links, without a slash at its end."""
-        return self.capture_url or f"http://{_for_url(self.capture_host)}:{self.capture_port}"
+        return self.capture_url or near(self.capture_host, self.capture_port)
 
     @property
     def console_url(self) -> str:
         """Where the API of this installation is reached from this machine."""
-        return self.api_url or f"http://{_for_url(self.console_host)}:{self.console_port}"
+        return self.api_url or near(self.console_host, self.console_port)
 
 
-def _for_url(host: str) -> str:
+def near(host: str, port: int) -> str:
+    """Where who listens on `host` is reached from this machine."""
     local = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
-    return f"[{local}]" if ":" in local else local
+    return f"http://[{local}]:{port}" if ":" in local else f"http://{local}:{port}"
 
 
 def read(**given: Any) -> Settings:  # noqa: ANN401 (what tests and commands set by hand)

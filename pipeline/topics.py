@@ -112,6 +112,10 @@ def _check(topic: Topic, topics: dict[str, Topic]) -> None:
         raise TopicError(f"{topic.name}.yaml: partitions: family {topic.family} has one count for all its topics")
     if not topic.compacted and topic.kept is None:
         raise TopicError(f"{topic.name}.yaml: kept: say for how long, or compacted: true")
+    try:
+        duration(topic.kept or "7d")
+    except ValueError as wrong:
+        raise TopicError(f"{topic.name}.yaml: kept: {wrong}") from wrong
     for field, name in (("retry", topic.retry), ("dead", topic.dead)):
         if name is not None and name not in topics:
             raise TopicError(f"{topic.name}.yaml: {field}: there is no {name}.yaml")

@@ -47,7 +47,6 @@ class Parts(NamedTuple):
 
 def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT; exits with one line where it can't."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s console %(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until all is loaded there is nothing to lose
     try:
         uvloop.run(_until_told(settings))

@@ -57,7 +57,7 @@ class World(Protocol[Mark]):
         ...
 
     def owned(self, job: Job[Mark]) -> bool:
-        """Whether the job's partition is still ours."""
+        """Whether the job's partition is still ours; where it isn't, the job is given up."""
         ...
 
     def begin(self, job: Job[Mark]) -> None:
@@ -94,6 +94,11 @@ class Dispatch(Generic[Mark]):
         """Drops what was fetched of these partitions and not begun: they are another worker's."""
         for place in places:
             self._backlogs.pop(place, None)
+
+    def sweep(self) -> None:
+        """Gives up what waits in lanes and is another worker's by now."""
+        for lane in self._lanes.values():
+            lane.waiting = deque(job for job in lane.waiting if self._world.owned(job))
 
     def answered(self, job: Job[Mark], post: Post, sent: Sent) -> None:
         """A POST came to its end: what follows is written, and the next of its lane begins."""
@@ -153,9 +158,9 @@ class Dispatch(Generic[Mark]):
     def _lane(self, loop: str) -> Lane[Job[Mark]]:
         lane = self._lanes.get(loop)
         if lane is None:
-            standing = self._standings.get(loop)
-            cap = standing.loop.max_in_flight if standing else None
-            lane = self._lanes[loop] = Lane(cap or IN_FLIGHT)
+            lane = self._lanes[loop] = Lane()
+        standing = self._standings.get(loop)
+        lane.cap = (standing and standing.loop.max_in_flight) or IN_FLIGHT
         return lane
 
     def _drive(self, loop: str) -> None:

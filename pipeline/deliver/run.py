@@ -5,11 +5,10 @@ import contextlib
 import logging
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import uvloop
 from confluent_kafka import KafkaError, KafkaException
@@ -63,8 +62,7 @@ class Wire:
 
     def __init__(self, kafka: Kafka, guard: Guard) -> None:
         self.outbox = Outbox(kafka, kafka.producer())
-        self.refused: asyncio.Queue[KafkaError] = asyncio.Queue()
-        self.flying: Counter[Ledger] = Counter()
+        self.broken: asyncio.Queue[BaseException] = asyncio.Queue()
         self.turns: dict[Place, bool] = {}  # partitions to pause or resume, for the thread that fetches
         self.dispatch: Dispatch[Mark]
         self._loop = asyncio.get_running_loop()
@@ -81,18 +79,19 @@ class Wire:
         self.turns[place] = on
 
     def owned(self, job: Job[Mark]) -> bool:
-        if not job.mark.ledger.live:
-            self._receipts.pop(job, None)
-        return job.mark.ledger.live
+        ledger, offset = job.mark
+        if not ledger.live and job in self._receipts:
+            del self._receipts[job]
+            ledger.abandon(offset)
+        return ledger.live
 
     def begin(self, job: Job[Mark]) -> None:
         ledger, offset = job.mark
-        receipt = Receipt(ledger, offset, offset + 1, self.refused.put_nowait)
+        receipt = Receipt(ledger, offset, offset + 1, self._refuse)
         if receipt.owed:
             self._receipts[job] = receipt
 
     def post(self, job: Job[Mark], post: Post) -> None:
-        self.flying[job.mark.ledger] += 1
         IN_FLIGHT.inc()
         request = Request(post.loop.url, post.body, post.headers, POST_SECONDS)
         self._calls.start(request, partial(self._answered, job, post))
@@ -107,14 +106,14 @@ class Wire:
             self._send(record, receipt)
         receipt.complete()
 
+    def _refuse(self, error: KafkaError) -> None:
+        self.broken.put_nowait(KafkaException(error))
+
     def close(self) -> None:
         """Gives up the POSTs in flight."""
         self._calls.close()
 
     def _answered(self, job: Job[Mark], post: Post, answer: Answer) -> None:
-        self.flying[job.mark.ledger] -= 1
-        if not self.flying[job.mark.ledger]:
-            del self.flying[job.mark.ledger]
         IN_FLIGHT.dec()
         ATTEMPTS.inc()
         SECONDS.observe(answer.timings.total / 1000)
@@ -129,7 +128,7 @@ class Wire:
             except BufferError:  # the broker is far behind: nothing else may go on either
                 self.outbox.producer.poll(POLL_SECONDS)
             except KafkaException as refused:
-                self.refused.put_nowait(refused.args[0])
+                self.broken.put_nowait(refused)
                 return
 
 
@@ -181,8 +180,8 @@ class Deliveries:
 
     def _fetch(self) -> list[Batch]:
         for place in list(self._wire.turns):
-            on = self._wire.turns.pop(place, None)
-            if on is not None and place in self._input.places:
+            on = self._wire.turns.pop(place)
+            if place in self._input.places:
                 (self._input.pause if on else self._input.resume)(place)
         batches = self._input.fetch(AT_ONCE, FETCH_SECONDS)
         if batches:
@@ -195,13 +194,10 @@ class Deliveries:
         return batches
 
     def _settle(self, ledgers: Sequence[Ledger]) -> None:
+        self._loop.call_soon_threadsafe(self._wire.dispatch.sweep)
         deadline = time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < deadline and self._busy(ledgers):
+        while time.monotonic() < deadline and not all(ledger.finished for ledger in ledgers):
             time.sleep(0.002)  # the event loop is at it
-
-    def _busy(self, ledgers: Sequence[Ledger]) -> bool:
-        wire = self._wire
-        return any(wire.flying[ledger] for ledger in ledgers) or len(wire.outbox.producer) > 0
 
     def _lose(self, places: Places) -> None:
         self._loop.call_soon_threadsafe(self._wire.dispatch.forget, places)
@@ -229,7 +225,7 @@ class Deliver:
         # A secret is opened once, not at each POST; the cache goes with the process.
         opened = lru_cache(10_000)(partial(unseal, master_key))
         self._wire.dispatch = Dispatch(self._wire, self._deliveries.standings, Ladder(ladder), opened)
-        self._port = settings.metrics_port + 1
+        self._address = settings.console_host, settings.metrics_port + 1
         self._working = False
 
     @property
@@ -239,11 +235,12 @@ class Deliver:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop`; then what is under way is finished and committed. Raises what broke it."""
-        server = health.serve("127.0.0.1", self._port, lambda: self.ready)
+        asyncio.get_running_loop().set_exception_handler(self._fault)
+        server = health.serve(*self._address, lambda: self.ready)
         await self._deliveries.open()
         self._router.start()
         tasks = [asyncio.create_task(work) for work in (self._deliveries.feed(), self._wire.outbox.run())]
-        watch = [asyncio.create_task(work) for work in (_asked(stop), self._refusal(), self._router_end())]
+        watch = [asyncio.create_task(work) for work in (_asked(stop), self._broken(), self._router_end())]
         self._working = True
         try:
             done, _ = await asyncio.wait([*tasks, *watch], return_when=asyncio.FIRST_COMPLETED)
@@ -265,9 +262,15 @@ class Deliver:
         await asyncio.to_thread(self._router.stop)
         self._wire.close()
 
-    async def _refusal(self) -> None:
-        """A worker that can't write stops; who owns its partitions next begins below what was refused."""
-        raise KafkaException(await self._wire.refused.get())
+    async def _broken(self) -> None:
+        """A worker that can't write, or has a fault, stops; the next owner begins below what was not done."""
+        raise await self._wire.broken.get()
+
+    def _fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A fault of our own in a callback would leave its delivery unfinished for ever."""
+        log.error("deliver: %s", context["message"], exc_info=context.get("exception"))
+        if isinstance(failed := context.get("exception"), BaseException):
+            self._wire.broken.put_nowait(failed)
 
     async def _router_end(self) -> None:
         await asyncio.to_thread(self._router.join)

@@ -1,5 +1,6 @@
 """What becomes of a delivery: a request now, or a record that waits, or a dead letter; then what its answer means."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,8 +15,11 @@ from pipeline.model.deliveries import Attempt, Delivery, Failed, Outcome, Timing
 from pipeline.model.events import Event
 from pipeline.model.ids import utc
 from pipeline.model.loops import Loop, LoopState
+from pipeline.model.sealed import SealBrokenError
 from pipeline.model.standing import Standing
 from pipeline.record import Message, Record, dead
+
+log = logging.getLogger(__name__)
 
 KEPT_RESPONSE = 1024  # characters of an answer's body that an attempt keeps
 Unseal = Callable[[str, str], str]  # loop, sealed -> plain
@@ -66,7 +70,10 @@ def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: 
         return standing.reason or standing.state
     try:
         return _post(delivery, _event.decode(delivery.event), standing.loop, now, unseal)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as wrong:
+    except SealBrokenError as wrong:  # the operator's to mend: what is sealed is not lost
+        log.error("deliver: %s", wrong)  # noqa: TRY400 (the line says it all)
+        return "sealed"
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as wrong:
         return Dead(f"the event can't be read: {wrong}")
 
 

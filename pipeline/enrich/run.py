@@ -101,12 +101,12 @@ class Hits(Service):
         # The consumer and the tables belong to one thread; the join and the acknowledgements to the event loop.
         self._thread = ThreadPoolExecutor(1, "hits")
         self._committed_at = 0.0
-        self._port = settings.metrics_port
+        self._address = settings.console_host, settings.metrics_port
         self.ready = False
 
     async def on_start(self) -> None:
         """Checks the topics, loads the mailings, joins the group."""
-        self._health = health.serve("127.0.0.1", self._port, lambda: self.ready)
+        self._health = health.serve(*self._address, lambda: self.ready)
         await self._on_thread(self._open)
 
     @Service.task

@@ -16,6 +16,7 @@ class Ledger:
         self._lock = Lock()
         self.read = 0  # offsets below were handed out
         self._live = True
+        self._abandoned: int | None = None
 
     def open(self, first: int, end: int) -> bool:
         """Offsets from `first` to before `end` are under way; False where the partition is another worker's."""
@@ -29,6 +30,12 @@ class Ledger:
         """The stretch that begins at `first` is safe."""
         with self._lock:
             del self._unfinished[first]
+
+    def abandon(self, first: int) -> None:
+        """The stretch that begins at `first` will not be worked on here: the next owner reads from it on."""
+        with self._lock:
+            del self._unfinished[first]
+            self._abandoned = first if self._abandoned is None else min(self._abandoned, first)
 
     def retire(self) -> None:
         """The partition goes to another worker: nothing new is begun, so what is under way can be waited for."""
@@ -44,7 +51,8 @@ class Ledger:
     def safe(self) -> int | None:
         """The offset that may be committed; None before anything was under way."""
         with self._lock:
-            return next(iter(self._unfinished), self._end)
+            safe = next(iter(self._unfinished), self._end)
+            return safe if safe is None or self._abandoned is None else min(safe, self._abandoned)
 
     @property
     def finished(self) -> bool:

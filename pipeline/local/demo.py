@@ -41,7 +41,7 @@ class Demo(Thread):
         """The thread's work."""
         try:
             self._play()
-        except Exception as wrong:  # whatever it was, who watches the demo is told, and `up` ends
+        except Exception as wrong:  # noqa: BLE001 # whatever it was, who watches the demo is told, and `up` ends
             self.failed = f"demo: {wrong or type(wrong).__name__}"
 
     def _play(self) -> None:

@@ -16,7 +16,7 @@ from pipeline.kafka.admin import Admin
 from pipeline.local.broker import Broker, BrokerError
 from pipeline.local.demo import Demo
 from pipeline.local.supervisor import Child, StageFailedError, stop
-from pipeline.settings import Settings, SettingsError
+from pipeline.settings import Settings, SettingsError, near
 
 STAGES = ("capture", "enrich", "deliver", "console")
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -78,8 +78,7 @@ def _look_after(
             if line := child.look_after():
                 say(line)
         if broker is not None and not broker.alive:
-            broker.start()
-            say("Kafka ended and was started again")
+            say(_again(broker))
         if show and show.failed:
             say(show.failed)
             return 1
@@ -89,6 +88,14 @@ def _look_after(
             say(f"not delivered within {ONCE_SECONDS:.0f} s")
             return 1
     return 1 if once else 0
+
+
+def _again(broker: Broker) -> str:
+    try:
+        broker.start()
+    except BrokerError as wrong:
+        return f"Kafka ended and can't be started again: {wrong}"
+    return "Kafka ended and was started again"
 
 
 @contextmanager
@@ -136,10 +143,10 @@ def _environment(settings: Settings, *, demo: bool) -> dict[str, str]:
 
 def _wait_ready(settings: Settings, children: list[Child], stopped: threading.Event) -> None:
     addresses = {
-        "capture": f"http://127.0.0.1:{settings.capture_port}/ready",
-        "enrich": f"http://127.0.0.1:{settings.metrics_port}/ready",
-        "deliver": f"http://127.0.0.1:{settings.metrics_port + 1}/ready",
-        "console": f"http://127.0.0.1:{settings.console_port}/ready",
+        "capture": near(settings.capture_host, settings.capture_port) + "/ready",
+        "enrich": near(settings.console_host, settings.metrics_port) + "/ready",
+        "deliver": near(settings.console_host, settings.metrics_port + 1) + "/ready",
+        "console": near(settings.console_host, settings.console_port) + "/ready",
     }
     deadline = time.monotonic() + READY_SECONDS
     while waiting := [child for child in children if not child.was_ready]:

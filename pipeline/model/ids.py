@@ -3,7 +3,6 @@
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@+-"
@@ -39,7 +38,8 @@ def uuid7(now: datetime, random: bytes) -> str:
     low = int.from_bytes(random, "big")
     high_bits = (milliseconds << 16) | 0x7000 | (low >> 68)
     low_bits = (0b10 << 62) | (low & ((1 << 62) - 1))
-    return str(UUID(int=(high_bits << 64) | low_bits))
+    text = f"{(high_bits << 64) | low_bits:032x}"  # once a hit: uuid.UUID would take half as long again
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def delivery_id(event: str, loop: str) -> str:
