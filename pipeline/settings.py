@@ -193,6 +193,8 @@ def read(**given: Any) -> Settings:  # noqa: ANN401 (what tests and commands set
     """The settings from environment and `.env`; SettingsError names the first one that can't be used."""
     try:
         return Settings(**given)
+    except UnicodeDecodeError as wrong:
+        raise SettingsError(f".env: is not UTF-8: {wrong.reason} at byte {wrong.start}") from wrong
     except ValidationError as wrong:
         first = wrong.errors(include_url=False, include_input=False)[0]
         name = PREFIX + str(first["loc"][0]).upper()

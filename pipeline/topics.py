@@ -61,7 +61,9 @@ class Wanted(NamedTuple):
 
 def read(where: Path | None = None) -> dict[str, Topic]:
     """Every topic by name, sorted; TopicError names the file and the field that is wrong."""
-    topics = {path.stem: _one(path) for path in sorted((where or folder("topics")).glob("*.yaml"))}
+    topics = {
+        path.stem: _one(path) for path in sorted((where or folder("topics")).glob("*.yaml"), key=lambda path: path.stem)
+    }
     for topic in topics.values():
         _check(topic, topics)
     return topics

@@ -106,6 +106,8 @@ class Dispatch(Generic[Mark]):
         self._world.end(job, judged(post, sent, self._ladder, now))
         self._lanes[loop].end()
         self._drive(loop)
+        for place in self._blocked.pop(loop, ()):
+            self._admit(place)
 
     def _admit(self, place: Place) -> None:
         """Moves jobs from a backlog to their lanes, up to the first that has to wait."""
@@ -164,14 +166,12 @@ class Dispatch(Generic[Mark]):
         return lane
 
     def _drive(self, loop: str) -> None:
-        """Begins what the lane lets begin; partitions that waited for its room go on."""
+        """Begins what the lane lets begin. It admits nothing: it is called while a backlog is being admitted."""
         lane = self._lanes[loop]
         while (job := lane.begin()) is not None:
             self._start(lane, job)
         if lane.idle:
             del self._lanes[loop]
-        for place in self._blocked.pop(loop, ()):
-            self._admit(place)
 
     def _start(self, lane: Lane[Job[Mark]], job: Job[Mark]) -> None:
         if not self._world.owned(job) or isinstance(job.what, Record):

@@ -39,7 +39,13 @@ PASSING = frozenset(
 
 def common(settings: Settings) -> dict[str, Any]:
     """What every client is told: where the brokers are, and what the operator adds (SASL, TLS)."""
-    return {"bootstrap.servers": settings.bootstrap, "log_level": LOG_LEVEL, "error_cb": _told} | {
+    ours = {
+        "bootstrap.servers": settings.bootstrap,
+        "log_level": LOG_LEVEL,
+        "error_cb": _told,
+        "reconnect.backoff.max.ms": 1000,  # 10 s by default: a broker that is back would idle as long
+    }
+    return ours | {
         name: value for name, value in settings.kafka_config.items() if name not in GROUP_WORDS
     }
 
@@ -48,8 +54,8 @@ def common(settings: Settings) -> dict[str, Any]:
 GROUP_WORDS = frozenset({"group.protocol", "group.remote.assignor", "session.timeout.ms", "heartbeat.interval.ms"})
 
 
-def patiently(question: Callable[[], Answer]) -> Answer:
-    """The answer to a question put to the cluster, asked again while what stands in its way may pass.
+def patiently(question: Callable[[], Answer], again: Callable[[], None]) -> Answer:
+    """The answer to a question put to the cluster, asked again, after `again`, while what hinders it may pass.
 
     A leader moves, a topic is new, a broker starts: KafkaException once that took 60 s.
     """
@@ -60,6 +66,7 @@ def patiently(question: Callable[[], Answer]) -> Answer:
         except KafkaException as failed:
             if failed.args[0].code() not in PASSING or time.monotonic() > deadline:
                 raise
+            again()
             time.sleep(RETRY_SECONDS)
 
 
@@ -147,7 +154,11 @@ class Cluster:
             answers = self._admin.list_offsets(asked, request_timeout=QUESTION_SECONDS)
             return {(self.bare(at.topic), at.partition): answer.result().offset for at, answer in answers.items()}
 
-        return patiently(answered)
+        return patiently(answered, self._ask_anew)
+
+    def _ask_anew(self) -> None:
+        """An admin client keeps the leader epochs it learned, and after a broker's restart is refused for ever."""
+        self._admin_client = None
 
     def _membership(self) -> dict[str, Any]:
         """How a group shares partitions: always by range, so that one member owns a number across topics."""
@@ -164,9 +175,10 @@ class Cluster:
 
     @property
     def _admin(self) -> AdminClient:
-        if self._admin_client is None:
-            self._admin_client = AdminClient(common(self._settings))
-        return self._admin_client
+        client = self._admin_client  # two threads may ask, and either may want it anew
+        if client is None:
+            client = self._admin_client = AdminClient(common(self._settings))
+        return client
 
 
 _said: dict[int, float] = {}

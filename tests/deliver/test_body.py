@@ -126,11 +126,11 @@ def test_what_is_known_is_told_even_where_it_is_nothing_much(more: dict[str, Any
 
 
 def test_details_can_t_take_the_place_of_a_name_that_is_ours() -> None:
-    details = {name: "forged" for name in (
+    details = dict.fromkeys((
         "type", "id", "event", "timestamp", "time", "recipient", "ip", "useragent", "referer", "original", "tags",
         "mailing", "profile", "account", "fields", "interests", "machine", "signals", "client", "system", "device",
         "parameters", "previous", "origin",
-    )}  # fmt: skip
+    ), "forged")  # fmt: skip
     assert names(_event(details=details | {"code": "5.1.1"})) == TOLD | {"code": "5.1.1"}
 
 
@@ -170,7 +170,8 @@ def test_times_are_told_in_utc(at: str, timestamp: str, time: int) -> None:
     ("fields", "form"),
     [
         ({"city": "Utrecht"}, "fields[city]=Utrecht"),
-        ({"zero": 0, "no": False, "yes": True, "empty": ""}, "fields[zero]=0&fields[no]=false&fields[yes]=true&fields[empty]="),
+        ({"zero": 0, "no": False, "yes": True}, "fields[zero]=0&fields[no]=false&fields[yes]=true"),
+        ({"empty": "", "a": " "}, "fields[empty]=&fields[a]= "),
         ({"null": None, "a": "b"}, "fields[a]=b"),
         ({"float": 38.5, "huge": 10**30}, "fields[float]=38.5&fields[huge]=1000000000000000000000000000000"),
         ({"name": "Jané 🌷"}, "fields[name]=Jané 🌷"),

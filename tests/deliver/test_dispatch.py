@@ -9,7 +9,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipeline.deliver import lanes
 from pipeline.deliver.dispatch import HIGH, LOW, Dispatch, Job, Place
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.lanes import IN_FLIGHT, QUEUE
@@ -33,6 +36,7 @@ class World:
         self.clock = NOW
         self.lost: set[int] = set()
         self.paused: list[bool] = []
+        self.is_paused: dict[Place, bool] = {}
         self.begun: list[int] = []
         self.posts: dict[int, tuple[Job[int], Post]] = {}  # under way, by mark
         self.posted: list[int] = []
@@ -51,7 +55,8 @@ class World:
         heapq.heappush(self._timers, (self.clock + seconds, next(self._ticket), do))
 
     def pause(self, place: Place, *, on: bool) -> None:
-        assert place == HERE
+        assert on != self.is_paused.get(place, False), "told of what is so already"
+        self.is_paused[place] = on
         self.paused.append(on)
 
     def owned(self, job: Job[int]) -> bool:
@@ -179,6 +184,21 @@ def test_max_in_flight_is_kept(world: World) -> None:
         world.answer(mark)
     assert world.posted == [0, 1, 2, 3]
     assert world.take(*_many(3)) == world.posted[4:], "another loop has its own"
+
+
+def test_a_change_of_max_in_flight_holds_for_what_comes_after_it(world: World) -> None:
+    world.loop("busy", max_in_flight=1)
+    world.take(*_many(3, "busy"))
+    world.loop("busy", max_in_flight=3)
+    world.take(_delivery("busy", "next"))
+    assert world.posted == [0, 1, 2]
+    world.loop("busy", max_in_flight=1)
+    world.take(_delivery("busy", "last"))
+    for mark in (0, 1):
+        world.answer(mark)
+    assert world.posted == [0, 1, 2], "two of three are over, and one is what may be"
+    world.answer(2)
+    assert world.posted == [0, 1, 2, 3]
 
 
 def test_max_in_flight_of_one_keeps_order(world: World) -> None:
@@ -402,9 +422,64 @@ def test_what_waits_in_a_lane_of_a_lost_partition_is_not_posted_and_its_lane_goe
     assert set(world.ended) == {0}, "who has the partition next begins the rest again"
 
 
+def test_what_waits_in_a_lane_of_a_lost_partition_is_given_up_by_a_sweep_at_once(world: World) -> None:
+    world.loop("slow", max_in_flight=1)
+    world.take(*_many(1 + QUEUE, "slow"))
+    other = world.take(_delivery("slow", "other"), place=("deliveries", 4))
+    world.lost = set(range(1, 1 + QUEUE))
+    world.dispatch.sweep()
+    world.advance(0.2)
+    assert world.begun == list(range(2 + QUEUE)), "there is room for the other partition's"
+    world.answer(0)
+    assert world.posted == [0, *other]
+    assert set(world.ended) == {0}
+
+
 def test_a_partition_that_comes_back_begins_afresh(world: World) -> None:
     world.take(_delivery(leaves=NOW + 3))
     world.dispatch.forget([HERE])
     (mark,) = world.take(_delivery(leaves=NOW + 3))
     world.advance(3)
     assert (world.begun, world.posted) == ([mark], [mark])
+
+
+PLACES: list[Place] = [("deliveries", 0), ("deliveries", 1), ("deliveries-retry-5s", 0)]
+STEPS = st.one_of(
+    st.tuples(st.just("take"), st.sampled_from(PLACES), st.lists(st.sampled_from(["a", "b", "paused", "gone"]))),
+    st.tuples(st.just("answer"), st.integers(0, 9), st.sampled_from([200, 500, 410])),
+    st.tuples(st.just("advance"), st.sampled_from([0.01, 0.1, 6.0])),
+    st.tuples(st.just("lose"), st.sampled_from(PLACES)),
+)
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_whatever_happens_each_delivery_begins_once_in_order_and_ends_once(steps: list[tuple[Any, ...]]) -> None:
+    world = World()
+    taken: dict[Place, list[int]] = {place: [] for place in PLACES}
+    for loop in ("a", "b"):
+        world.loop(loop, max_in_flight=1)
+    world.loop("paused", paused=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lanes, "QUEUE", 2)
+        for step in steps:
+            match step:
+                case "take", place, loops:
+                    taken[place] += world.take(*(_delivery(loop) for loop in loops), place=place)
+                case "answer", which, status if world.posts:
+                    world.answer(sorted(world.posts)[which % len(world.posts)], status)
+                case "advance", seconds:
+                    world.advance(seconds)
+                case "lose", place:
+                    world.lost |= set(taken[place])
+                    world.dispatch.sweep()
+                    world.dispatch.forget([place])
+                    world.is_paused.pop(place, None)
+        for _ in range(1000):
+            world.advance(1)
+            for mark in list(world.posts):
+                world.answer(mark)
+    assert len(world.begun) == len(set(world.begun))
+    for marks in taken.values():
+        here = set(marks)
+        assert [mark for mark in world.begun if mark in here] == [mark for mark in marks if mark in set(world.begun)]
+        assert here - world.lost <= set(world.ended)

@@ -56,5 +56,5 @@ def test_every_topic_of_a_wait_is_a_topic_of_the_ladder() -> None:
     rungs = read().retry_ladder
     ladder = Ladder(rungs)
     assert [ladder.wait(NOW, NOW + rung.total_seconds()).topic for rung in rungs] == [
-        f"deliveries-retry-{word}" for word in "5s 1m 5m 30m 2h 6h 12h 24h 24h 24h".split()
+        f"deliveries-retry-{word}" for word in ("5s", "1m", "5m", "30m", "2h", "6h", "12h", "24h", "24h", "24h")
     ]

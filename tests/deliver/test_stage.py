@@ -15,6 +15,7 @@ from pipeline.deliver.verdict import Dead, Reply
 from pipeline.kafka.memory import Message
 from pipeline.model.deliveries import Delivery, Timings
 from pipeline.model.loops import Loop, LoopState, state_of
+from pipeline.model.sealed import unseal
 from pipeline.model.standing import Standing
 from pipeline.record import Record
 from tests.examples import example, raw
@@ -126,7 +127,9 @@ def test_only_an_active_loop_at_its_verified_url_is_sent_to(standing: Standing |
         b"{}",
         raw("event.v1/rejected", "machine-is-a-word"),
         raw("event.v1/rejected", "time-without-zone"),
-        raw("event.v1", "open-of-nobody-known").replace(b'"2026-03-20T09', b'"0001-01-01T00').replace(b"56Z", b"56+05:00"),
+        raw("event.v1", "open-of-nobody-known")
+        .replace(b'"2026-03-20T09', b'"0001-01-01T00')
+        .replace(b"56Z", b"56+05:00"),
         raw("event.v1", "open-of-nobody-known").rstrip()[:-1] + b',"fields":{"x":' + b"[" * 600 + b"]" * 600 + b"}}",
         raw("event.v1", "open-of-nobody-known").rstrip()[:-1] + b',"later":' + b"[" * 99_999 + b"]" * 99_999 + b"}",
     ],
@@ -143,6 +146,21 @@ def test_an_event_that_can_t_be_told_is_dead_and_stops_nobody(event: bytes, form
         assert isinstance(found, Dead)
         assert found.error.startswith("the event can't be read: ")
         assert found.gone is False
+
+
+@pytest.mark.parametrize("changed", [{}, {"headers": "b2xk"}])
+def test_what_can_t_be_unsealed_waits_for_the_operator(
+    changed: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(loop: str, sealed: str) -> str:
+        if changed and sealed == "c2VhbGVk":
+            return SECRETS[sealed]
+        return unseal(bytes(32), loop, sealed)
+
+    assert prepared(_delivery(), _standing(**changed), NOW, broken) == "sealed"
+    assert [record.getMessage() for record in caplog.records] == [
+        "deliver: what was sealed for lp_7h3k can't be opened with this LOOPWIRE_MASTER_KEY"
+    ]
 
 
 def test_a_delivery_is_read_from_its_record() -> None:
@@ -226,7 +244,8 @@ def test_a_410_is_dead_at_once_and_disables_its_loop() -> None:
 
 @pytest.mark.parametrize(
     ("body", "kept"),
-    [(b"ok", "ok"), (b"", None), (b"\xff\x1f", "\ufffd\x1f"), (b"a" * 16_384, "a" * 1024), ("é".encode() * 2000, "é" * 1024)],
+    [(b"ok", "ok"), (b"", None), (b"\xff\x1f", "\ufffd\x1f"), (b"a" * 16_384, "a" * 1024),
+     ("é".encode() * 2000, "é" * 1024)],
 )  # fmt: skip
 def test_an_attempt_keeps_the_beginning_of_the_answer(body: bytes, kept: str | None) -> None:
     (attempt,) = judged(_post(), Sent(Reply(200), body, TIMINGS), LADDER, NOW)

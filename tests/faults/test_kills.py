@@ -117,6 +117,22 @@ def test_the_partitions_of_a_killed_process_work_again_within_10_s(up: Up, stage
     customer.close()
 
 
+def test_after_kill_9_of_the_broker_every_safely_answered_hit_is_delivered(up: Up) -> None:
+    sender, customer = Sender(up), Customer()
+    for profile in PROFILES:
+        sender.knows(profile)
+    sender.loop(customer, events=["open"], max_in_flight=64)
+    pixels = {f"m-{n}": sender.mail(profile=PROFILES[n % len(PROFILES)], message=f"m-{n}")["open"] for n in range(HITS)}
+    readers = Readers(pixels)
+    readers.read_all(lambda: up.kill("kafka.Kafka"))
+    wanted = set(readers.answered)
+    calls = customer.wait(lambda calls: wanted <= {call.form["id"] for call in calls[-HITS * 2 :]}, 120)
+    check(calls, wanted)
+    assert len(wanted) > KILL_AT
+    assert any("Kafka ended and was started again" in line for line in up.lines)
+    customer.close()
+
+
 def test_kill_9_of_the_parent_takes_every_process_along_and_the_data_is_there_at_the_next_start(up: Up) -> None:
     sender, customer = Sender(up), Customer()
     sender.knows()
