@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 ONCE ?=
 
-.PHONY: demo test check faults schemas format clean
+.PHONY: demo test check faults schemas wheel format clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/demo.stamp
@@ -23,6 +23,17 @@ faults: .venv/dev.stamp
 
 schemas: .venv/dev.stamp
 	$(BIN)/loopwire schemas write
+
+# The wheel, proved where no checkout is near: its own venv, an empty folder, the demo to its end.
+wheel: .venv/dev.stamp
+	rm -rf dist && $(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	set -e; away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; \
+	$(PYTHON) -m venv "$$away/venv"; \
+	"$$away/venv/bin/pip" install --quiet --disable-pip-version-check "$$(echo $(CURDIR)/dist/loopwire-*.whl)[local]"; \
+	cd "$$away"; export LOOPWIRE_DATA="$$away/data"; \
+	venv/bin/loopwire map; \
+	venv/bin/loopwire up --demo --once; \
+	echo "wheel: $$(ls $(CURDIR)/dist) works from $$away"
 
 format: .venv/dev.stamp
 	$(BIN)/ruff format pipeline tests

@@ -1,14 +1,13 @@
 """The `loopwire` command. A user's mistake gets one line and exit code 1, never a traceback."""
 
 import logging
-import os
 import sys
 from typing import Annotated, NoReturn
 
 import typer
 from confluent_kafka import KafkaException
 
-from pipeline import __version__, settings
+from pipeline import __version__, settings, topics
 from pipeline.local.family import end_with_parent
 
 # Each command imports what it runs: a capture process has no use for Faust, nor its memory.
@@ -110,8 +109,6 @@ def topics_apply() -> None:
 @topics_app.command(name="list")
 def topics_list() -> None:
     """The declared topics."""
-    from pipeline import topics  # noqa: PLC0415
-
     read = settings.read()
     declared = topics.read()
     for topic in topics.wanted(declared, read.topic_partitions, read.retry_ladder):
@@ -152,16 +149,23 @@ def version() -> None:
 
 def main() -> None:
     """Runs the command; what the user can mend is told in one line."""
-    logging.basicConfig(
-        level=os.environ.get("LOOPWIRE_LOG", "INFO").upper(), format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
-    )
     end_with_parent()
     try:
+        logging.basicConfig(level=_level(), format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
         app()
-    except settings.SettingsError as wrong:
+    except (settings.SettingsError, topics.TopicError) as wrong:
         _fail(str(wrong))
     except KafkaException as failed:
         _fail(f"kafka at {settings.read().bootstrap}: {_said(failed)}")
+
+
+def _level() -> str:
+    try:
+        return settings.read().log
+    except settings.SettingsError as wrong:
+        if str(wrong).startswith("LOOPWIRE_LOG:"):
+            raise
+        return "INFO"  # the command says what is wrong, if it has use for settings
 
 
 def _said(failed: KafkaException) -> str:

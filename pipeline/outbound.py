@@ -269,7 +269,7 @@ def _unfit(url: str, guard: Guard) -> str | None:
     """What the address itself says against calling it; behind a proxy the guard must rely on this alone."""
     try:
         parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = parts.port if parts.port is not None else (443 if parts.scheme == "https" else 80)
     except ValueError as wrong:
         return f"address is not a URL: {wrong}"
     if parts.scheme not in {"http", "https"} or not parts.hostname:

@@ -131,12 +131,17 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 class Settings(BaseSettings):
     """All settings, frozen. Secrets do not show in its repr."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     kafka: str = ""
     kafka_config: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)] = Field({}, repr=False)
     group_protocol: Literal["consumer", "classic"] = "consumer"
     data: Path = Path(".loopwire")
+    log: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda word: str(word).upper())] = (
+        "INFO"
+    )
     capture_host: str = "127.0.0.1"
     capture_port: Port = 8080
     capture_workers: Annotated[int, Field(ge=0, le=256)] = 0

@@ -13,7 +13,6 @@ from pipeline.kafka.admin import Admin
 from pipeline.local.broker import Broker
 from pipeline.settings import Settings
 
-
 _given: set[int] = set()
 
 

@@ -28,7 +28,7 @@ def _set(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> Settings:
 def test_the_defaults_are_those_of_the_contract() -> None:
     ladder = [5, 60, 300, 1800, 7200, 21_600, 43_200, 86_400, 86_400, 86_400]
     assert settings.read().model_dump() == {
-        "kafka": "", "kafka_config": {}, "group_protocol": "consumer", "data": Path(".loopwire"),
+        "kafka": "", "kafka_config": {}, "group_protocol": "consumer", "data": Path(".loopwire"), "log": "INFO",
         "capture_host": "127.0.0.1", "capture_port": 8080, "capture_workers": 0, "capture_url": "",
         "console_host": "127.0.0.1", "console_port": 8081, "broker_port": 9092, "metrics_port": 8090,
         "admin_key": "", "master_key": "", "token_keys": "",
@@ -82,7 +82,7 @@ def test_how_a_setting_is_written(monkeypatch: pytest.MonkeyPatch, name: str, va
         ),
         ("KAFKA_CONFIG", "[]", 'must be a JSON object such as {"security.protocol": "SSL"}'),
         ("GROUP_PROTOCOL", "eager", "Input should be 'consumer' or 'classic'"),
-        ("RETRY_LADDER", "", "needs at least one delay, such as 5s,1m,5m"),
+        ("RETRY_LADDER", ",", "needs at least one delay, such as 5s,1m,5m"),
         ("RETRY_LADDER", "5s,soon", "'soon' is not a duration such as 150ms, 5s, 1m, 2h or 7d"),
         ("RETRY_LADDER", "100ms,1m", "a delay is at least 1s, and whole seconds: it names a topic"),
         ("RETRY_LADDER", "1s,1500ms", "a delay is at least 1s, and whole seconds: it names a topic"),

@@ -49,7 +49,8 @@ def names(event: Event, fields: Iterable[str] | None = None) -> dict[str, Any]:
         "previous": event.previous,
         "origin": event.origin,
     }
-    return {name: value for name, value in ((event.details or {}) | ours).items() if value not in (None, [], {})}
+    details = {name: value for name, value in (event.details or {}).items() if name.partition("[")[0] not in ours}
+    return {name: value for name, value in (details | ours).items() if value not in (None, [], {})}
 
 
 def body_of(told: Mapping[str, Any], form: Format) -> tuple[str, bytes]:

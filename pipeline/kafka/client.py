@@ -45,9 +45,7 @@ def common(settings: Settings) -> dict[str, Any]:
         "error_cb": _told,
         "reconnect.backoff.max.ms": 1000,  # 10 s by default: a broker that is back would idle as long
     }
-    return ours | {
-        name: value for name, value in settings.kafka_config.items() if name not in GROUP_WORDS
-    }
+    return ours | {name: value for name, value in settings.kafka_config.items() if name not in GROUP_WORDS}
 
 
 # These are for consumers alone; a producer would warn of them.

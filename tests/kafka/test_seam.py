@@ -201,7 +201,7 @@ def test_a_mirror_that_forgot_a_partition_applies_nothing_of_it(kafka: Kafka, pu
 
 
 def test_a_topic_that_is_missing_is_named(kafka: Kafka) -> None:
-    with pytest.raises(KafkaException, match="there is no topic .*nowhere"):
+    with pytest.raises(KafkaException, match=r"there is no topic .*nowhere"):
         kafka.partitions(["nowhere"])
 
 

@@ -29,10 +29,13 @@ STAGES = ("capture", "enrich", "deliver", "console")
 class Line(Protocol):
     """Where the line is reached."""
 
-    settings: Settings
-    admin_key: str
+    @property
+    def settings(self) -> Settings: ...
 
-    def close(self) -> None: ...
+    @property
+    def admin_key(self) -> str: ...
+
+    def close(self) -> object: ...
 
 
 def ready(settings: Settings, stage: str) -> str:
@@ -143,7 +146,7 @@ class Threads:
         server = _Granian(capture, _listen(self.settings))
         tasks = [asyncio.ensure_future(server.serve()), asyncio.ensure_future(capture.run())]
         await stop.wait()
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -153,7 +156,7 @@ class Threads:
         await app.start()
         await stop.wait()
         await app.stop()
-        app.consumer._thread.thread_loop.close()  # of Faust's own consumer, which is made and never started
+        app.consumer._thread.thread_loop.close()  # type: ignore[attr-defined] # of Faust's own consumer, which is made and never started
 
     async def _deliver(self, stop: asyncio.Event) -> None:
         await Deliver(self._kafka, self.settings, keys.master_key(self.settings)).run(stop)
