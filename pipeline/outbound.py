@@ -12,7 +12,7 @@ import certifi
 import pycurl
 
 from pipeline import __version__
-from pipeline.deliver.guard import port_refusal, refusal
+from pipeline.guard import port_refusal, refusal
 from pipeline.model.deliveries import Timings
 from pipeline.settings import Network
 

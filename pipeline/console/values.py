@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.deliver.guard import port_refusal
+from pipeline.guard import port_refusal
 
 URL_LIMIT = 2048
 HEADERS_LIMIT = 8192

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from pipeline.deliver.guard import port_refusal, refusal
+from pipeline.guard import port_refusal, refusal
 
 
 @pytest.mark.parametrize(
