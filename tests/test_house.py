@@ -29,6 +29,7 @@ WORLD = {"asyncio", "confluent_kafka", "http", "multiprocessing", "os", "pycurl"
          "select", "signal", "socket", "subprocess", "sys", "threading", "time", "uvloop"}  # fmt: skip
 # A door that is more than one file. These stand on the floor of run.py, and run.py alone may import them.
 DOORS = {
+    "route.drains": "reads events again for route's run.py",
     "capture.workers": "forks, watches and ends capture's processes for its run.py",
     "console.follower": "reads topics on a thread for console's run.py",
     "console.fetching": "waits for outbound calls for console's run.py",
@@ -166,7 +167,7 @@ KEYS_AND_VALUES = {
     "events": ("ACCOUNT/PROFILE", "event.v1"),
     "accounts": ("ACCOUNT", "account.v1"),
     "loops": ("LOOP", "loop.v1"),
-    "loop-states": ("LOOP", "loop-state.v1"),
+    "loop-states": ("LOOP, or LOOP/PARTITION for what it missed of a partition of events", "loop-state.v1"),
     "deliveries": ("LOOP", "delivery.v1"),
     "deliveries-retry": ("LOOP", "delivery.v1"),
     "deliveries-dead": ("LOOP/DELIVERY", "delivery.v1"),

@@ -72,6 +72,8 @@ def _loops(calls: LoopCalls) -> APIRouter:
     routes.add_api_route("/loops/{loop}", calls.change, methods=["PATCH"])
     routes.add_api_route("/loops/{loop}", calls.remove, methods=["DELETE"], status_code=204)
     routes.add_api_route("/loops/{loop}/verify", calls.verify, methods=["POST"])
+    routes.add_api_route("/loops/{loop}/pause", calls.pause, methods=["POST"])
+    routes.add_api_route("/loops/{loop}/resume", calls.resume, methods=["POST"])
     return routes
 
 

@@ -44,6 +44,22 @@ class LoopCalls:
                 await self._directory.write(loops.row(new))
         return self._shown(new)
 
+    async def pause(self, account: Account, loop: str) -> LoopShown:
+        """Sends nothing of what happens from now on; it is held, and comes after `resume` under the same ids."""
+        return await self._set_paused(account, loop, on=True)
+
+    async def resume(self, account: Account, loop: str) -> LoopShown:
+        """Sends again; what was held comes at a capped pace, beside what happens now."""
+        return await self._set_paused(account, loop, on=False)
+
+    async def _set_paused(self, account: str, loop: str, *, on: bool) -> LoopShown:
+        async with self._directory.lock(loop):
+            old = self._known(account, loop)
+            new = loops.paused(old, on)
+            if new != old:
+                await self._directory.write(loops.row(new))
+        return self._shown(new)
+
     async def remove(self, account: Account, loop: str) -> Response:
         """Removes the loop; what was still to be delivered becomes dead letters."""
         async with self._directory.lock(loop):

@@ -77,6 +77,11 @@ def patched(loop: Loop, form: LoopPatch, seals: Seals) -> Loop:
     return replace(changed, verified_url=None, verified_at=None)
 
 
+def paused(loop: Loop, on: bool) -> Loop:
+    """The loop paused, or no longer."""
+    return replace(loop, paused=on)
+
+
 def verified(loop: Loop, now: datetime) -> Loop:
     """The loop after its file was found: what was known against it before no longer counts."""
     return replace(loop, verified_url=loop.url, verified_at=now, epoch=loop.epoch + 1)

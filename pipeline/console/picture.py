@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.model.accounts import Account
-from pipeline.model.loops import Loop, LoopState
+from pipeline.model.loops import AnyState, Loop, LoopState
 from pipeline.topics import ACCOUNTS, LOOP_STATES, LOOPS
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,8 @@ class Picture:
             self._owned.setdefault(new.account, set()).add(name)
 
     def _put_found(self, name: str, value: bytes | None) -> None:
-        if value is None:
+        found = None if value is None else msgspec.json.decode(value, type=AnyState)
+        if isinstance(found, LoopState):
+            self.found[name] = found
+        else:  # what a loop missed is route's business
             self.found.pop(name, None)
-        else:
-            self.found[name] = msgspec.json.decode(value, type=LoopState)

@@ -13,6 +13,7 @@ from pipeline.kafka.seam import Consumer, Kafka, Message, Place, at_hand
 log = logging.getLogger(__name__)
 
 Places = list[Place]
+QUESTION_SECONDS = 10.0
 
 
 class Batch(NamedTuple):
@@ -75,6 +76,14 @@ class Feed:
         runs = groupby(messages, key=lambda one: (self._kafka.bare(one.topic() or ""), one.partition() or 0))
         batches = [self._batch(place, list(run)) for place, run in runs if place in self._ledgers]
         return [batch for batch in batches if batch.messages]
+
+    def position(self, place: Place) -> int:
+        """The offset of the next record of a place that is ours: all before it were handed out, now or earlier."""
+        read = self._ledgers[place].read
+        if read:
+            return read
+        [committed] = self._consumer.committed([self._at(place)], QUESTION_SECONDS)
+        return max(committed.offset, 0)
 
     def pause(self, place: Place) -> None:
         """No more records of the place until `resume`."""

@@ -6,7 +6,7 @@ from pipeline.model.accounts import Account
 from pipeline.model.deliveries import Attempt, Delivery
 from pipeline.model.events import Event
 from pipeline.model.hits import AnyHit
-from pipeline.model.loops import Loop, LoopState
+from pipeline.model.loops import AnyState, Loop
 from pipeline.model.mailings import Mailing
 from pipeline.model.profiles import Profile
 
@@ -17,7 +17,7 @@ CONTRACTS: dict[str, Any] = {
     "event.v1": Event,
     "account.v1": Account,
     "loop.v1": Loop,
-    "loop-state.v1": LoopState,
+    "loop-state.v1": AnyState,
     "delivery.v1": Delivery,
     "attempt.v1": Attempt,
 }

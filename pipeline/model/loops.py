@@ -57,13 +57,34 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     epoch: int = 0
 
 
-class LoopState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One row of the compacted topic `loop-states`, written by deliver alone: a loop was disabled, and why."""
+class LoopState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="disabled"):
+    """One row of the compacted topic `loop-states`, key `LOOP`, written by deliver alone: it was disabled, and why."""
 
     loop: str
     epoch: int
     reason: Reason
     at: datetime
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Offsets of one partition of `events` that were not routed, from `start` to before `end`; open without one."""
+
+    start: int
+    end: int | None = None
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="held"):
+    """One row of `loop-states`, key `LOOP/PARTITION`, written by whoever routes that partition of `events`.
+
+    What a loop missed while it was paused or disabled, in order; it comes when that is over.
+    """
+
+    loop: str
+    partition: int
+    stretches: list[Stretch]
+
+
+AnyState = LoopState | Hold
 
 
 def state_of(loop: Loop, found: LoopState | None) -> tuple[State, Reason | None]:

@@ -7,12 +7,12 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from pipeline.model.loops import Loop, LoopState, Reason, State, state_of
+from pipeline.model.loops import AnyState, Hold, Loop, LoopState, Reason, State, state_of
 
 log = logging.getLogger(__name__)
-Row = TypeVar("Row", Loop, LoopState)
+Row = TypeVar("Row")
 _loop = msgspec.json.Decoder(Loop)
-_state = msgspec.json.Decoder(LoopState)
+_state = msgspec.json.Decoder(AnyState)
 
 
 class Standing(NamedTuple):
@@ -31,7 +31,7 @@ class Standings:
 
     def __init__(self) -> None:
         self._loops: dict[str, Loop] = {}
-        self._found: dict[str, LoopState] = {}
+        self._found: dict[str, AnyState] = {}
         self._standing: dict[str, Standing] = {}
         self._accounts: defaultdict[str, dict[str, Standing]] = defaultdict(dict)
 
@@ -43,12 +43,16 @@ class Standings:
         """The loops of an account."""
         return tuple(self._accounts.get(account, {}).values())
 
+    def holds(self, partition: int) -> list[Hold]:
+        """What loops missed of that partition of `events`."""
+        return [found for found in self._found.values() if isinstance(found, Hold) and found.partition == partition]
+
     def put_loop(self, _partition: int, key: bytes, value: bytes | None) -> None:
         """One record of the topic `loops`; a null removes."""
         self._put(self._loops, _loop, key, value)
 
     def put_state(self, _partition: int, key: bytes, value: bytes | None) -> None:
-        """One record of the topic `loop-states`."""
+        """One record of the topic `loop-states`; a null forgets it."""
         self._put(self._found, _state, key, value)
 
     def _put(self, rows: dict[str, Row], decoder: msgspec.json.Decoder[Row], key: bytes, value: bytes | None) -> None:
@@ -67,5 +71,6 @@ class Standings:
         if before is not None:
             self._accounts[before.loop.account].pop(loop, None)
         if row is not None:
-            standing = Standing(row, *state_of(row, self._found.get(loop)))
+            found = self._found.get(loop)
+            standing = Standing(row, *state_of(row, found if isinstance(found, LoopState) else None))
             self._standing[loop] = self._accounts[row.account][loop] = standing

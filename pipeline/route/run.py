@@ -8,13 +8,15 @@ from threading import Event, Thread
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import metrics, topics
-from pipeline.kafka.consume import Batch, Feed, Moves
+from pipeline.kafka.consume import Batch, Feed, Moves, Places
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.mirror import Apply, Mirror
 from pipeline.kafka.receipt import Receipt
-from pipeline.kafka.seam import Kafka
+from pipeline.kafka.seam import Kafka, Message, OnDelivery
 from pipeline.model.standing import Standings
 from pipeline.record import Record
+from pipeline.route.drains import Drains
+from pipeline.route.holds import Holds
 from pipeline.route.stage import outcome
 
 log = logging.getLogger(__name__)
@@ -25,8 +27,7 @@ POLL_SECONDS = 0.005  # while deliveries wait for their acknowledgement
 COMMIT_SECONDS = 0.2
 SETTLE_SECONDS = 10.0
 
-ROUTED = metrics.counter("loopwire_route_deliveries", "deliveries written")
-DEAD = metrics.counter("loopwire_route_dead", "events that could not be read")
+WRITTEN = metrics.counter("loopwire_route_records", "records written, by topic", "topic")
 
 
 class Router(Thread):
@@ -40,6 +41,8 @@ class Router(Thread):
         self._stop_asked = Event()
         self._producer = kafka.producer()
         self._standings = Standings()
+        self._holds = Holds()
+        self._drains = Drains(kafka, self._standings, self._holds, self._produce)
         self._refused: list[KafkaError] = []
         self._committed_at = 0.0
 
@@ -62,24 +65,31 @@ class Router(Thread):
         self._mirror = Mirror(self._kafka, tables)
         self._mirror.follow_all(tables)
         self._mirror.catch_up()
-        feed = Feed(self._kafka, "route", [topics.EVENTS], Moves(settle=self._settle))
+        feed = Feed(self._kafka, "route", [topics.EVENTS], Moves(self._gain, self._settle, self._lose))
         self.ready = True
         try:
             while not self._stop_asked.is_set():
                 self._step(feed)
         finally:
             feed.close()
+            self._drains.close()
             self._mirror.close()
 
     def _step(self, feed: Feed) -> None:
         batches = feed.fetch(AT_ONCE, POLL_SECONDS if len(self._producer) else FETCH_SECONDS)
         if batches:
             self._mirror.catch_up()  # a loop's change holds for every hit answered after it
+        else:
+            self._mirror.take(0)
         for batch in batches:
+            self._end_holds(batch.partition, batch.first)
             self._write(batch)
+        for place in feed.places if self._holds.any_open else ():
+            self._end_holds(place[1], feed.position(place))
+        self._drains.step(time.monotonic())
         self._producer.poll(0)
-        if self._refused:
-            raise KafkaException(self._refused[0])
+        for refused in [*self._refused, *self._drains.refused]:
+            raise KafkaException(refused)
         if time.monotonic() - self._committed_at > COMMIT_SECONDS:
             feed.commit()
             self._committed_at = time.monotonic()
@@ -89,21 +99,40 @@ class Router(Thread):
         if not receipt.owed:
             return
         for message in batch.messages:
-            records = outcome(message, self._standings)
+            records = outcome(message, self._standings, self._holds)
             receipt.expect(len(records))
             for record in records:
                 self._produce(record, receipt)
         receipt.complete()
 
-    def _produce(self, record: Record, receipt: Receipt) -> None:
-        (ROUTED if record.topic == topics.DELIVERIES else DEAD).inc()
+    def _end_holds(self, partition: int, position: int) -> None:
+        """Loops that are active again miss nothing from here on; what they missed is due."""
+        for record in self._holds.over(partition, position, self._drains.is_active):
+            self._produce(record, self._noted)
+
+    def _noted(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self._refused.append(error)
+
+    def _produce(self, record: Record, told: OnDelivery) -> None:
+        WRITTEN.labels(record.topic).inc()
         topic, headers = self._kafka.full(record.topic), list(record.headers) or None
         while True:
             try:
-                self._producer.produce(topic, record.value, record.key, record.partition, receipt, headers)
+                self._producer.produce(topic, record.value, record.key, record.partition, told, headers)
                 return
             except BufferError:
                 self._producer.poll(POLL_SECONDS)
+
+    def _gain(self, places: Places) -> None:
+        self._mirror.catch_up()  # with what the last owner of the places wrote of them
+        for _topic, partition in places:
+            self._holds.own(partition, self._standings.holds(partition))
+
+    def _lose(self, places: Places) -> None:
+        for _topic, partition in places:
+            self._drains.drop(partition)
+            self._holds.disown(partition)
 
     def _settle(self, _ledgers: Sequence[Ledger]) -> None:
         self._producer.flush(SETTLE_SECONDS)

@@ -1,32 +1,50 @@
-"""What becomes of an event: one delivery for each active loop of its account that wants it."""
+"""What becomes of an event: a delivery for each active loop of its account that wants it; others may miss it."""
 
 import msgspec
 
 from pipeline import topics
 from pipeline.model.deliveries import Delivery
 from pipeline.model.ids import delivery_id
-from pipeline.model.standing import Standings
+from pipeline.model.standing import Standing, Standings
 from pipeline.record import Message, Record, dead
+from pipeline.route.holds import Holds
 from pipeline.route.matching import Matter, wants
+
+# A loop in one of these gets later what it misses; an unverified one has proved nothing yet.
+HELD = frozenset({"paused", "disabled"})
 
 _matter = msgspec.json.Decoder(Matter)
 _json = msgspec.json.Encoder()
 
 
-def outcome(message: Message, standings: Standings) -> list[Record]:
-    """The deliveries of an event, keyed by their loop; a dead letter where the event can't be read."""
+def outcome(message: Message, standings: Standings, holds: Holds) -> list[Record]:
+    """The deliveries of an event, keyed by their loop, and the holds it begins; a dead letter if it can't be read."""
     value = message.value() or b""
     try:
         event = _matter.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         return [dead(topics.HITS_DEAD, topics.EVENTS, message, f"value: {wrong}")]
-    return [
-        _delivery(event, loop.id, value)
-        for loop, state, _reason in standings.of(event.account)
-        if state == "active" and wants(loop, event)
+    wanting = [standing for standing in standings.of(event.account) if wants(standing.loop, event)]
+    missed = [
+        holds.miss(loop.id, message.partition() or 0, message.offset() or 0)
+        for loop, state, _reason in wanting
+        if state in HELD
     ]
+    sent = [_delivery(topics.DELIVERIES, event, loop.id, value) for loop, state, _ in wanting if state == "active"]
+    return sent + [record for record in missed if record is not None]
 
 
-def _delivery(event: Matter, loop: str, value: bytes) -> Record:
+def missed(message: Message, standing: Standing) -> Record | None:
+    """The delivery of an event the loop missed, for `replays`, under the id it would have had; None if unwanted."""
+    value = message.value() or b""
+    try:
+        event = _matter.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None  # it is a dead letter since it was routed
+    wanted = event.account == standing.loop.account and wants(standing.loop, event)
+    return _delivery(topics.REPLAYS, event, standing.loop.id, value) if wanted else None
+
+
+def _delivery(topic: str, event: Matter, loop: str, value: bytes) -> Record:
     delivery = Delivery(id=delivery_id(event.id, loop), loop=loop, account=event.account, event=msgspec.Raw(value))
-    return Record(topics.DELIVERIES, loop.encode(), _json.encode(delivery))
+    return Record(topic, loop.encode(), _json.encode(delivery))

@@ -133,6 +133,25 @@ def test_after_kill_9_of_the_broker_every_safely_answered_hit_is_delivered(up: U
     customer.close()
 
 
+def test_what_a_paused_loop_missed_survives_kill_9_while_it_waits_and_while_it_is_sent(up: Up) -> None:
+    sender, customer = Sender(up), Customer()
+    loop = sender.loop(customer, events=["open"])
+    missed = {
+        f"m-{number}": sender.mail(profile=PROFILES[number % 48], message=f"m-{number}") for number in range(1_500)
+    }
+    sender.call("POST", f"/v1/loops/{loop['id']}/pause", expect=200)
+    for mail in missed.values():
+        assert requests.get(mail["open"], timeout=20).status_code == 200
+    up.kill("deliver")
+    sender.call("POST", f"/v1/loops/{loop['id']}/resume", expect=200)
+    customer.wait(lambda calls: len(calls) > 200)
+    up.kill("deliver")
+    calls = customer.wait(lambda calls: missed.keys() <= {call.form["id"] for call in calls}, 120)
+    ids = {(call.form["event"], call.headers["webhook-id"]) for call in calls}
+    assert len(ids) == len(missed)
+    customer.close()
+
+
 def test_kill_9_of_the_parent_takes_every_process_along_and_the_data_is_there_at_the_next_start(up: Up) -> None:
     sender, customer = Sender(up), Customer()
     sender.knows()

@@ -123,6 +123,22 @@ def test_what_was_finished_is_not_read_again(kafka: Kafka, feeds: Callable[..., 
     assert seen == [b"one", b"two"]
 
 
+def test_the_position_of_a_place_is_what_was_handed_out_by_whoever_had_it(
+    kafka: Kafka, feeds: Callable[..., Feed], put: Put
+) -> None:
+    place: Place = (topics.HITS, partition_of(b"shop/jane", PARTITIONS))
+    first, seen = feeds(), list[bytes]()
+    until([first], lambda: len(first.places) == PARTITIONS)
+    assert first.position(place) == 0
+    put(topics.HITS, ("shop/jane", "one"), ("shop/jane", "two"))
+    until([first], lambda: len(seen) == 2, seen)
+    assert first.position(place) == 2
+    first.close()
+    second = feeds()
+    until([second], lambda: len(second.places) == PARTITIONS)
+    assert second.position(place) == 2
+
+
 def test_two_members_share_partitions_and_each_owns_the_same_numbers_of_every_topic(
     kafka: Kafka, feeds: Callable[..., Feed]
 ) -> None:

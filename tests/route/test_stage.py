@@ -11,7 +11,8 @@ from pipeline.model.ids import delivery_id
 from pipeline.model.loops import Loop
 from pipeline.model.standing import Standings
 from pipeline.record import Record
-from pipeline.route.stage import outcome
+from pipeline.route.holds import Holds
+from pipeline.route.stage import missed, outcome
 from tests.examples import example, raw
 
 CLICK = raw("event.v1", "click")
@@ -31,7 +32,7 @@ def _standings(**loops: dict[str, Any]) -> Standings:
 
 
 def test_a_delivery_holds_the_event_as_it_came_keyed_by_its_loop() -> None:
-    (record,) = outcome(_message(CLICK), _standings(lp_7h3k={}))
+    (record,) = outcome(_message(CLICK), _standings(lp_7h3k={}), Holds())
     assert (record.topic, record.key, record.headers, record.partition) == ("deliveries", b"lp_7h3k", (), -1)
     assert json.loads(record.value or b"") == example("delivery.v1", "first")
     assert CLICK.strip() in (record.value or b"")
@@ -49,22 +50,51 @@ def test_each_active_loop_of_the_account_that_wants_it_gets_its_own() -> None:
         disabled={},
     )
     standings.put_state(0, b"disabled", msgspec.json.encode(example("loop-state.v1", "gone") | {"loop": "disabled"}))
-    records = outcome(_message(CLICK), standings)
-    assert [record.key for record in records] == [b"one", b"two"]
-    assert [json.loads(record.value or b"")["id"] for record in records] == [
+    records = outcome(_message(CLICK), standings, Holds())
+    assert [(record.topic, record.key) for record in records] == [
+        ("deliveries", b"one"),
+        ("deliveries", b"two"),
+        ("loop-states", b"paused/3"),
+        ("loop-states", b"disabled/3"),
+    ]
+    assert [json.loads(record.value or b"")["id"] for record in records[:2]] == [
         delivery_id(CLICK_ID, "one"),
         delivery_id(CLICK_ID, "two"),
     ]
 
 
+def test_a_loop_that_is_paused_misses_from_the_first_event_it_wants_and_that_is_written_once() -> None:
+    standings, holds = _standings(lp_7h3k={"paused": True}), Holds()
+    (record,) = outcome(_message(CLICK), standings, holds)
+    assert record == Record(
+        "loop-states",
+        b"lp_7h3k/3",
+        b'{"kind":"held","loop":"lp_7h3k","partition":3,"stretches":[{"start":42}]}',
+    )
+    assert outcome(_message(CLICK), standings, holds) == []
+
+
+def test_what_a_loop_missed_comes_under_the_id_it_would_have_had() -> None:
+    standing = _standings(lp_7h3k={}).get("lp_7h3k")
+    assert standing
+    record = missed(_message(CLICK), standing)
+    assert record
+    assert (record.topic, json.loads(record.value or b"")) == ("replays", example("delivery.v1", "first"))
+    assert missed(_message(raw("event.v1", "of-a-newer-type")), standing) is None
+    assert missed(_message(b"nonsense"), standing) is None
+    other = _standings(lp_7h3k={"account": "other"}).get("lp_7h3k")
+    assert other
+    assert missed(_message(CLICK), other) is None
+
+
 def test_an_event_nobody_wants_becomes_nothing() -> None:
-    assert outcome(_message(CLICK), Standings()) == []
-    assert outcome(_message(raw("event.v1", "of-a-newer-type")), _standings(one={})) == []
+    assert outcome(_message(CLICK), Standings(), Holds()) == []
+    assert outcome(_message(raw("event.v1", "of-a-newer-type")), _standings(one={}), Holds()) == []
 
 
 def test_what_an_event_holds_beside_what_decides_passes_untouched() -> None:
     odd = b'{"id":"1","type":"open","account":"shop","later":{"n":1e400,"x":"\\u007d"},"fields":{"a":1,"a":2}} \n'
-    (record,) = outcome(_message(odd), _standings(one={}))
+    (record,) = outcome(_message(odd), _standings(one={}), Holds())
     assert odd.strip() in (record.value or b"")
 
 
@@ -81,7 +111,7 @@ def test_what_an_event_holds_beside_what_decides_passes_untouched() -> None:
     ],
 )
 def test_an_event_that_can_t_be_read_goes_as_it_came_to_the_dead(value: bytes | None, reason: bytes | None) -> None:
-    (record,) = outcome(_message(value), _standings(one={}))
+    (record,) = outcome(_message(value), _standings(one={}), Holds())
     found = dict(record.headers)["reason"]
     assert found.startswith(b"value: ")
     assert reason in {None, found}

@@ -1,0 +1,74 @@
+"""What a loop misses while it is held is a stretch of offsets, written when it begins, ends and is sent."""
+
+import json
+
+from pipeline.model.loops import Hold, Stretch
+from pipeline.record import Record
+from pipeline.route.holds import Due, Holds
+
+
+def rows(*records: Record | None) -> list[tuple[bytes, object]]:
+    """Key and stretches of each record; None for a tombstone."""
+    return [
+        (record.key, json.loads(record.value)["stretches"] if record.value else None) for record in records if record
+    ]
+
+
+def always(_loop: str) -> bool:
+    return True
+
+
+def never(_loop: str) -> bool:
+    return False
+
+
+def test_a_stretch_begins_at_the_first_event_missed_and_is_written_once() -> None:
+    holds = Holds()
+    assert rows(holds.miss("one", 3, 41), holds.miss("one", 3, 42)) == [(b"one/3", [{"start": 41}])]
+    assert rows(holds.miss("two", 3, 42), holds.miss("one", 4, 7)) == [
+        (b"two/3", [{"start": 42}]),
+        (b"one/4", [{"start": 7}]),
+    ]
+    assert holds.any_open
+
+
+def test_it_is_over_where_the_loop_is_active_again_and_then_it_is_due() -> None:
+    holds = Holds()
+    holds.miss("one", 3, 41)
+    assert holds.over(3, 50, never) == []
+    assert holds.over(4, 50, always) == []
+    assert rows(*holds.over(3, 50, always)) == [(b"one/3", [{"start": 41, "end": 50}])]
+    assert holds.over(3, 60, always) == []
+    assert holds.due(always) == [Due("one", 3, 41, 50)]
+    assert holds.due(never) == []
+    assert not holds.any_open
+
+
+def test_how_far_it_was_sent_is_written_and_at_its_end_a_tombstone() -> None:
+    holds = Holds()
+    holds.miss("one", 3, 41)
+    holds.over(3, 50, always)
+    assert rows(holds.passed("one", 3, 45)) == [(b"one/3", [{"start": 45, "end": 50}])]
+    assert rows(holds.passed("one", 3, 50)) == [(b"one/3", None)]
+    assert holds.due(always) == []
+    assert holds.passed("one", 3, 50) is None
+
+
+def test_a_loop_held_again_before_all_was_sent_has_two_stretches_and_what_came_between_is_in_none() -> None:
+    holds = Holds()
+    holds.miss("one", 3, 41)
+    holds.over(3, 50, always)
+    assert rows(holds.miss("one", 3, 60)) == [(b"one/3", [{"start": 41, "end": 50}, {"start": 60}])]
+    assert rows(holds.passed("one", 3, 50)) == [(b"one/3", [{"start": 60}])]
+    assert holds.due(always) == []
+    assert rows(*holds.over(3, 70, always)) == [(b"one/3", [{"start": 60, "end": 70}])]
+
+
+def test_a_partition_that_comes_has_what_its_last_owner_wrote_and_one_that_goes_leaves_nothing() -> None:
+    holds = Holds()
+    holds.own(3, [Hold(loop="one", partition=3, stretches=[Stretch(start=41, end=50)])])
+    holds.own(4, [Hold(loop="one", partition=4, stretches=[Stretch(start=1, end=2)])])
+    assert holds.due(always) == [Due("one", 3, 41, 50), Due("one", 4, 1, 2)]
+    holds.disown(3)
+    assert holds.due(always) == [Due("one", 4, 1, 2)]
+    assert holds.passed("one", 3, 45) is None
