@@ -79,4 +79,4 @@ class LoopCalls:
         return found
 
     def _shown(self, loop: Loop) -> LoopShown:
-        return loops.shown(loop, self._directory.picture.found.get(loop.id), self._seals)
+        return loops.shown(loop, self._directory.picture.found.get(loop.id))

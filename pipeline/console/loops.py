@@ -92,14 +92,14 @@ def tombstone(loop: str) -> Record:
     return Record(LOOPS, loop.encode(), None)
 
 
-def shown(loop: Loop, found: LoopState | None, seals: Seals) -> LoopShown:
+def shown(loop: Loop, found: LoopState | None) -> LoopShown:
     """The loop as its owner may see it."""
     state, reason = state_of(loop, found)
     return LoopShown(
         **{name: getattr(loop, name) for name in PLAIN_FIELDS},
         id=loop.id,
         filter=FilterShown(**msgspec.structs.asdict(loop.filter)),
-        headers=list(json.loads(seals.open(loop.id, loop.headers))) if loop.headers else [],
+        headers=loop.header_names,
         state=state,
         reason=reason,
         verification=VerificationShown(file=loop.file, content=loop.content, urls=places(loop.url, loop.file)),
@@ -116,4 +116,5 @@ def _given(form: LoopFields, loop: str, seals: Seals) -> dict[str, Any]:
         given["filter"] = Filter(**form.filter.model_dump())
     if "headers" in names:
         given["headers"] = seals.close(loop, json.dumps(form.headers)) if form.headers else None
+        given["header_names"] = list(form.headers or ())
     return given

@@ -62,7 +62,7 @@ def test_a_new_loop_is_what_was_asked_for_and_its_secret_is_sealed() -> None:
 def test_own_headers_are_sealed_and_only_their_names_are_shown() -> None:
     loop = _made(headers={"Authorization": "Basic abc"})
     assert json.loads(unseal(MASTER, "lp_a", loop.headers or "")) == {"Authorization": "Basic abc"}
-    assert loops.shown(loop, None, SEALS).headers == ["Authorization"]
+    assert loops.shown(loop, None).headers == ["Authorization"]
     assert b"Basic abc" not in (loops.row(loop).value or b"")
 
 
@@ -75,8 +75,8 @@ def test_own_headers_are_sealed_and_only_their_names_are_shown() -> None:
         ({"filter": {"tags": ["b"]}}, {"filter": Filter(tags=["b"])}),
         ({"fields": ["city"]}, {"fields": ["city"]}),
         ({"rate": 5, "max_in_flight": 3, "batch": 2}, {"rate": 5.0, "max_in_flight": 3, "batch": 2}),
-        ({"headers": None}, {"headers": None}),
-        ({"headers": {}}, {"headers": None}),
+        ({"headers": None}, {"headers": None, "header_names": []}),
+        ({"headers": {}}, {"headers": None, "header_names": []}),
         ({"url": URL}, {}),
         ({"url": OTHER}, {"url": OTHER, "verified_url": None, "verified_at": None}),
     ],
@@ -90,7 +90,7 @@ def test_going_back_to_a_verified_url_proves_nothing() -> None:
     there = loops.patched(loops.verified(_made(), LATER), LoopPatch.model_validate({"url": OTHER}), SEALS)
     back = loops.patched(there, LoopPatch.model_validate({"url": URL}), SEALS)
     assert (back.url, back.verified_url) == (URL, None)
-    assert loops.shown(back, None, SEALS).state == "unverified"
+    assert loops.shown(back, None).state == "unverified"
 
 
 PAUSED = replace(_made(), paused=True)
@@ -111,12 +111,12 @@ GONE = LoopState(loop="lp_a", epoch=1, reason="gone", at=NOW)
 def test_verification_makes_active_except_what_is_paused(
     loop: Loop, found: LoopState | None, state: tuple[str, str | None]
 ) -> None:
-    shown = loops.shown(loop, found, SEALS)
+    shown = loops.shown(loop, found)
     assert (shown.state, shown.reason) == state
 
 
 def test_a_loop_is_shown_whole() -> None:
-    assert loops.shown(loops.verified(_made(fields=["city"]), LATER), None, SEALS) == LoopShown(
+    assert loops.shown(loops.verified(_made(fields=["city"]), LATER), None) == LoopShown(
         id="lp_a",
         name="shop",
         url=URL,
