@@ -7,7 +7,7 @@ from pipeline.console.calls import Account
 from pipeline.console.console import Console
 from pipeline.console.forms import LoopForm, LoopPatch
 from pipeline.console.problems import Problem
-from pipeline.console.shown import LoopMade, LoopShown
+from pipeline.console.shown import LoopMade, LoopShown, SecretShown
 from pipeline.console.verification import Look
 from pipeline.model.loops import Loop
 
@@ -62,6 +62,14 @@ class LoopCalls:
             new = loops.verified(now, self._effects.now())
             await self._directory.write(loops.row(new))
         return self._shown(new)
+
+    async def rotate(self, account: Account, loop: str) -> SecretShown:
+        """A new signing secret, shown this once. The one before it signs too for 24 hours."""
+        secret, now = loops.secret(self._effects.random), self._effects.now()
+        async with self._directory.lock(loop):
+            new = loops.rotated(self._known(account, loop), secret, self._seals, now)
+            await self._directory.write(loops.row(new))
+        return SecretShown(secret=secret, old_expires_at=new.secrets[1].expires or now)
 
     async def _prove(self, loop: Loop) -> None:
         looks: list[Look] = []

@@ -57,6 +57,13 @@ class LoopMade(LoopShown):
     secret: str
 
 
+class SecretShown(Shown):
+    """A new secret: the one time it is shown. The one before it signs until `old_expires_at`."""
+
+    secret: str
+    old_expires_at: datetime
+
+
 class LinksShown(Shown):
     open: str
     clicks: dict[str, str]
