@@ -72,6 +72,7 @@ def _loops(calls: LoopCalls) -> APIRouter:
     routes.add_api_route("/loops/{loop}", calls.change, methods=["PATCH"])
     routes.add_api_route("/loops/{loop}", calls.remove, methods=["DELETE"], status_code=204)
     routes.add_api_route("/loops/{loop}/verify", calls.verify, methods=["POST"])
+    routes.add_api_route("/loops/{loop}/test", calls.test, methods=["POST"], response_model_exclude_defaults=True)
     routes.add_api_route("/loops/{loop}/secrets", calls.rotate, methods=["POST"], status_code=201)
     return routes
 

@@ -8,9 +8,12 @@ from typing import NamedTuple
 from pipeline.console.directory import Directory
 from pipeline.console.loops import Random, Seals
 from pipeline.console.track import Tracking
+from pipeline.console.trial import Answered
 from pipeline.console.verification import Fetched
+from pipeline.deliver.stage import Post
 
 Fetch = Callable[[str], Awaitable[Fetched]]
+Send = Callable[[Post], Awaitable[Answered]]
 
 
 class Keys(NamedTuple):
@@ -21,11 +24,12 @@ class Keys(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """The clock (aware, UTC), the randomness (so many bytes), and one guarded GET of an address."""
+    """The clock (aware, UTC), the randomness (so many bytes), one guarded GET of an address, one guarded POST."""
 
     now: Callable[[], datetime]
     random: Random
     fetch: Fetch
+    send: Send
 
 
 @dataclass(frozen=True)

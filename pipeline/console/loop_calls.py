@@ -2,12 +2,12 @@
 
 from fastapi import Response
 
-from pipeline.console import loops, verification
+from pipeline.console import loops, trial, verification
 from pipeline.console.calls import Account
 from pipeline.console.console import Console
 from pipeline.console.forms import LoopForm, LoopPatch
 from pipeline.console.problems import Problem
-from pipeline.console.shown import LoopMade, LoopShown, SecretShown
+from pipeline.console.shown import LoopMade, LoopShown, SecretShown, TrialShown
 from pipeline.console.verification import Look
 from pipeline.model.loops import Loop
 
@@ -62,6 +62,13 @@ class LoopCalls:
             new = loops.verified(now, self._effects.now())
             await self._directory.write(loops.row(new))
         return self._shown(new)
+
+    async def test(self, account: Account, loop: str) -> TrialShown:
+        """Sends one sample event to the loop's server, signed like a delivery, and shows the answer."""
+        asked = self._known(account, loop)
+        if why := trial.refusal(asked, self._directory.picture.found.get(loop)):
+            raise Problem("unverified", why)
+        return trial.shown(await self._effects.send(trial.post(asked, self._seals, self._effects.now())))
 
     async def rotate(self, account: Account, loop: str) -> SecretShown:
         """A new signing secret, shown this once. The one before it signs too for 24 hours."""

@@ -120,7 +120,7 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
         keys=Keys(keys.admin_key(settings), keys.master_key(settings)),
         tracking=Tracking(settings.tracking_url, keys.link_keys(settings)),
         directory=parts.directory,
-        effects=Effects(now=lambda: datetime.now(UTC), random=os.urandom, fetch=parts.fetcher.fetch),
+        effects=Effects(lambda: datetime.now(UTC), os.urandom, parts.fetcher.fetch, parts.fetcher.send),
         ready=lambda: not stop.is_set(),
     )
 

@@ -64,6 +64,18 @@ class SecretShown(Shown):
     old_expires_at: datetime
 
 
+class TrialShown(Shown):
+    """What the customer's server answered, after how many milliseconds; `error` says why a whole answer did not come.
+
+    `status` is null where the server was not reached.
+    """
+
+    status: int | None
+    ms: float
+    response: str
+    error: str | None = None
+
+
 class LinksShown(Shown):
     open: str
     clicks: dict[str, str]

@@ -21,6 +21,7 @@ CALLS = [
     ("PATCH", "/v1/loops/{loop}"),
     ("DELETE", "/v1/loops/{loop}"),
     ("POST", "/v1/loops/{loop}/verify"),
+    ("POST", "/v1/loops/{loop}/test"),
     ("POST", "/v1/loops/{loop}/secrets"),
 ]
 
