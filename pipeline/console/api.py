@@ -17,6 +17,7 @@ from pipeline.console.console import Console
 from pipeline.console.health import Health
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
+from pipeline.console.measured import Measured
 from pipeline.console.problems import MEDIA_TYPE, SCHEMA, Problem
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ def build(console: Console) -> FastAPI:
     for routes in (_health(health), _admin(mail), _mail(mail), _track(mail), _loops(loops)):
         app.include_router(routes)
     _answer_problems(app)
+    app.add_middleware(Measured, clock=console.effects.clock)
     return app
 
 

@@ -1,5 +1,6 @@
 """What every call has in common: a key is shown, the body is JSON and bounded, answers are not stored."""
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, ClassVar
 
@@ -12,6 +13,7 @@ from starlette.types import Message, Receive
 
 from pipeline.console import accounts
 from pipeline.console.console import Console
+from pipeline.console.limits import BURST, RATE
 from pipeline.console.problems import Problem
 
 BODY_LIMIT = 64 * 1024
@@ -65,10 +67,11 @@ class AccountCall(Call):
 
     def caller(self, request: Request) -> str:
         """The account whose key it is; Problem where there is none."""
-        key = _key(request)
-        account = _console(request).directory.picture.account_with(accounts.hashed(key))
+        key = accounts.hashed(_key(request))
+        account = _console(request).directory.picture.account_with(key)
         if account is None:
             raise _unauthorized("this key is no account's")
+        _count(request, key)
         return account
 
 
@@ -88,6 +91,7 @@ class AdminCall(Call):
             raise _unauthorized("there is no LOOPWIRE_ADMIN_KEY: no admin call is answered")
         if not accounts.is_admin(_key(request), console.keys.admin):
             raise _unauthorized("this is not the admin key")
+        _count(request, "admin")
 
 
 def _account(request: Request) -> str:
@@ -107,6 +111,16 @@ def _key(request: Request) -> str:
     if key is None:
         raise _unauthorized("no key was shown: send Authorization: Bearer KEY")
     return key
+
+
+def _count(request: Request, key: str) -> None:
+    """One more call of the key; Problem where it made too many. Keys that open nothing are not counted."""
+    console = _console(request)
+    wait = console.limits.take(key, console.effects.clock())
+    if wait:
+        seconds = str(math.ceil(wait))  # RFC 9110 section 10.2.3: whole seconds
+        detail = f"a key may make {RATE:.0f} calls a second, {BURST:.0f} at once: wait {seconds} s"
+        raise Problem("too-many-calls", detail, headers={"retry-after": seconds})
 
 
 def _unauthorized(detail: str) -> Problem:

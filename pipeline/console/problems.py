@@ -24,6 +24,7 @@ Kind = Literal[
     "not-json",
     "invalid",
     "unverifiable",
+    "too-many-calls",
     "fault",
     "unavailable",
 ]
@@ -40,6 +41,7 @@ KINDS: dict[Kind, tuple[int, str]] = {
     "not-json": (415, "The body is not sent as JSON"),
     "invalid": (422, "The request is not valid"),
     "unverifiable": (422, "The verification file was not found"),
+    "too-many-calls": (429, "The key made too many calls"),
     "fault": (500, "A fault of ours"),
     "unavailable": (503, "Kafka does not answer"),
 }
