@@ -42,6 +42,7 @@ class Call(APIRoute):
     """A call with no key. The key comes first: who has none learns nothing of what a body should be."""
 
     limit: ClassVar[int] = BODY_LIMIT
+    kinds: ClassVar[tuple[str, ...]] = ("application/json",)
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         """FastAPI's own, between the checks before and after."""
@@ -49,13 +50,17 @@ class Call(APIRoute):
 
         async def call(request: Request) -> Response:
             request.state.account = self.caller(request)
-            if self.body_field is not None:
-                _check_type(request)
-            response = await handle(Body(request, self.limit))
+            response = await handle(self.checked(request))
             response.headers.setdefault("cache-control", "no-store")
             return response
 
         return call
+
+    def checked(self, request: Request) -> Request:
+        """The request, its body bounded; Problem where that is sent as something else than it must be."""
+        if self.body_field is not None:
+            _check_type(request, self.kinds)
+        return Body(request, self.limit)
 
     def caller(self, request: Request) -> str | None:  # noqa: ARG002 (for those that ask)
         """The account that calls."""
@@ -79,6 +84,17 @@ class LargeCall(AccountCall):
     """An account's call whose body may be large."""
 
     limit = LARGE_BODY_LIMIT
+
+
+class LinesCall(AccountCall):
+    """An account's call whose body is lines of JSON, as many as there are: it is read as it comes and never held."""
+
+    kinds = ("application/x-ndjson", "application/json")
+
+    def checked(self, request: Request) -> Request:
+        """The request as it is; Problem where its body is sent as something else."""
+        _check_type(request, self.kinds)
+        return request
 
 
 class AdminCall(Call):
@@ -127,10 +143,10 @@ def _unauthorized(detail: str) -> Problem:
     return Problem("unauthorized", detail, headers={"www-authenticate": "Bearer"})  # RFC 6750 section 3
 
 
-def _check_type(request: Request) -> None:
+def _check_type(request: Request, kinds: tuple[str, ...]) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Problem("not-json", "send the body with Content-Type: application/json")
+    if kind not in kinds:
+        raise Problem("not-json", f"send the body with Content-Type: {' or '.join(kinds)}")
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:

@@ -76,6 +76,21 @@ class TrialShown(Shown):
     error: str | None = None
 
 
+class RejectedShown(Shown):
+    """A line, counted from 1, and what is wrong with it."""
+
+    line: int
+    error: str
+
+
+class LoadShown(Shown):
+    """How many lines were taken, and which were not; `unlisted` counts those beyond the first 10,000 of these."""
+
+    accepted: int
+    rejected: list[RejectedShown]
+    unlisted: int = 0
+
+
 class LinksShown(Shown):
     open: str
     clicks: dict[str, str]

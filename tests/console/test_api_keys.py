@@ -13,6 +13,7 @@ CALLS = [
     ("POST", "/v1/accounts"),
     ("PUT", "/v1/profiles/{profile}"),
     ("DELETE", "/v1/profiles/{profile}"),
+    ("POST", "/v1/profiles"),
     ("PUT", "/v1/mailings/{mailing}"),
     ("POST", "/v1/track"),
     ("POST", "/v1/loops"),
