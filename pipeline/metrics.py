@@ -13,6 +13,7 @@ Name = Literal[
     "loopwire_deliver_seconds",
     "loopwire_deliver_in_flight",
     "loopwire_deliver_records",
+    "loopwire_console_seconds",
 ]
 NAMES: tuple[Name, ...] = get_args(Name)
 
@@ -27,6 +28,6 @@ def gauge(name: Name, meaning: str, *labels: str) -> Gauge:
     return Gauge(name, meaning, labels)
 
 
-def histogram(name: Name, meaning: str, buckets: tuple[float, ...]) -> Histogram:
+def histogram(name: Name, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
     """How long something took, in seconds."""
-    return Histogram(name, meaning, buckets=buckets)
+    return Histogram(name, meaning, labels, buckets=buckets)

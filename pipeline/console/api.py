@@ -8,15 +8,17 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from pipeline import __version__
 from pipeline.console import problems
-from pipeline.console.calls import KEY, AccountCall, AdminCall, LargeCall
+from pipeline.console.calls import KEY, AccountCall, AdminCall, LargeCall, LinesCall
 from pipeline.console.console import Console
 from pipeline.console.health import Health
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
+from pipeline.console.measured import Measured
 from pipeline.console.problems import MEDIA_TYPE, SCHEMA, Problem
 
 log = logging.getLogger(__name__)
@@ -31,9 +33,10 @@ def build(console: Console) -> FastAPI:
     app = FastAPI(title="Loopwire", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.console = console
     health, mail, loops = Health(console), MailCalls(console), LoopCalls(console)
-    for routes in (_health(health), _admin(mail), _mail(mail), _track(mail), _loops(loops)):
+    for routes in (_health(health), _admin(mail), _mail(mail), _lines(mail), _track(mail), _loops(loops)):
         app.include_router(routes)
     _answer_problems(app)
+    app.add_middleware(Measured, clock=console.effects.clock)
     return app
 
 
@@ -58,6 +61,12 @@ def _mail(calls: MailCalls) -> APIRouter:
     return routes
 
 
+def _lines(calls: MailCalls) -> APIRouter:
+    routes = _router(LinesCall)
+    routes.add_api_route("/profiles", calls.load_profiles, methods=["POST"], response_model_exclude_defaults=True)
+    return routes
+
+
 def _track(calls: MailCalls) -> APIRouter:
     routes = _router(LargeCall)
     routes.add_api_route("/track", calls.track, methods=["POST"])
@@ -74,6 +83,8 @@ def _loops(calls: LoopCalls) -> APIRouter:
     routes.add_api_route("/loops/{loop}/verify", calls.verify, methods=["POST"])
     routes.add_api_route("/loops/{loop}/pause", calls.pause, methods=["POST"])
     routes.add_api_route("/loops/{loop}/resume", calls.resume, methods=["POST"])
+    routes.add_api_route("/loops/{loop}/test", calls.test, methods=["POST"], response_model_exclude_defaults=True)
+    routes.add_api_route("/loops/{loop}/secrets", calls.rotate, methods=["POST"], status_code=201)
     return routes
 
 
@@ -84,6 +95,7 @@ def _router(kind: type[APIRoute]) -> APIRouter:
 def _answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ClientDisconnect, _left)
     for kind in (KafkaException, BufferError, TimeoutError):
         app.add_exception_handler(kind, _unavailable)
     app.add_exception_handler(Exception, _fault)
@@ -99,6 +111,10 @@ async def _refused(request: Request, wrong: Exception) -> Response:
 async def _invalid(_request: Request, wrong: Exception) -> Response:
     assert isinstance(wrong, RequestValidationError)  # noqa: S101 (as above)
     return problems.answer(problems.of_validation(wrong.errors()))
+
+
+async def _left(_request: Request, _wrong: Exception) -> Response:
+    return problems.answer(Problem("bad-request", "the body did not come to its end"))  # nobody hears it
 
 
 async def _unavailable(request: Request, wrong: Exception) -> Response:

@@ -1,5 +1,6 @@
 """What every call has in common: a key is shown, the body is JSON and bounded, answers are not stored."""
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, ClassVar
 
@@ -12,6 +13,7 @@ from starlette.types import Message, Receive
 
 from pipeline.console import accounts
 from pipeline.console.console import Console
+from pipeline.console.limits import BURST, RATE
 from pipeline.console.problems import Problem
 
 BODY_LIMIT = 64 * 1024
@@ -40,6 +42,7 @@ class Call(APIRoute):
     """A call with no key. The key comes first: who has none learns nothing of what a body should be."""
 
     limit: ClassVar[int] = BODY_LIMIT
+    kinds: ClassVar[tuple[str, ...]] = ("application/json",)
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         """FastAPI's own, between the checks before and after."""
@@ -47,13 +50,17 @@ class Call(APIRoute):
 
         async def call(request: Request) -> Response:
             request.state.account = self.caller(request)
-            if self.body_field is not None:
-                _check_type(request)
-            response = await handle(Body(request, self.limit))
+            response = await handle(self.checked(request))
             response.headers.setdefault("cache-control", "no-store")
             return response
 
         return call
+
+    def checked(self, request: Request) -> Request:
+        """The request, its body bounded; Problem where that is sent as something else than it must be."""
+        if self.body_field is not None:
+            _check_type(request, self.kinds)
+        return Body(request, self.limit)
 
     def caller(self, request: Request) -> str | None:  # noqa: ARG002 (for those that ask)
         """The account that calls."""
@@ -65,10 +72,11 @@ class AccountCall(Call):
 
     def caller(self, request: Request) -> str:
         """The account whose key it is; Problem where there is none."""
-        key = _key(request)
-        account = _console(request).directory.picture.account_with(accounts.hashed(key))
+        key = accounts.hashed(_key(request))
+        account = _console(request).directory.picture.account_with(key)
         if account is None:
             raise _unauthorized("this key is no account's")
+        _count(request, key)
         return account
 
 
@@ -76,6 +84,17 @@ class LargeCall(AccountCall):
     """An account's call whose body may be large."""
 
     limit = LARGE_BODY_LIMIT
+
+
+class LinesCall(AccountCall):
+    """An account's call whose body is lines of JSON, as many as there are: it is read as it comes and never held."""
+
+    kinds = ("application/x-ndjson", "application/json")
+
+    def checked(self, request: Request) -> Request:
+        """The request as it is; Problem where its body is sent as something else."""
+        _check_type(request, self.kinds)
+        return request
 
 
 class AdminCall(Call):
@@ -88,6 +107,7 @@ class AdminCall(Call):
             raise _unauthorized("there is no LOOPWIRE_ADMIN_KEY: no admin call is answered")
         if not accounts.is_admin(_key(request), console.keys.admin):
             raise _unauthorized("this is not the admin key")
+        _count(request, "admin")
 
 
 def _account(request: Request) -> str:
@@ -109,14 +129,24 @@ def _key(request: Request) -> str:
     return key
 
 
+def _count(request: Request, key: str) -> None:
+    """One more call of the key; Problem where it made too many. Keys that open nothing are not counted."""
+    console = _console(request)
+    wait = console.limits.take(key, console.effects.clock())
+    if wait:
+        seconds = str(math.ceil(wait))  # RFC 9110 section 10.2.3: whole seconds
+        detail = f"a key may make {RATE:.0f} calls a second, {BURST:.0f} at once: wait {seconds} s"
+        raise Problem("too-many-calls", detail, headers={"retry-after": seconds})
+
+
 def _unauthorized(detail: str) -> Problem:
     return Problem("unauthorized", detail, headers={"www-authenticate": "Bearer"})  # RFC 6750 section 3
 
 
-def _check_type(request: Request) -> None:
+def _check_type(request: Request, kinds: tuple[str, ...]) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Problem("not-json", "send the body with Content-Type: application/json")
+    if kind not in kinds:
+        raise Problem("not-json", f"send the body with Content-Type: {' or '.join(kinds)}")
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:

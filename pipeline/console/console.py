@@ -6,11 +6,15 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pipeline.console.directory import Directory
+from pipeline.console.limits import Limits
 from pipeline.console.loops import Random, Seals
 from pipeline.console.track import Tracking
+from pipeline.console.trial import Answered
 from pipeline.console.verification import Fetched
+from pipeline.deliver.stage import Post
 
 Fetch = Callable[[str], Awaitable[Fetched]]
+Send = Callable[[Post], Awaitable[Answered]]
 
 
 class Keys(NamedTuple):
@@ -21,11 +25,15 @@ class Keys(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """The clock (aware, UTC), the randomness (so many bytes), and one guarded GET of an address."""
+    """The time (aware, UTC), a clock of seconds that never goes back, the randomness (so many bytes), one guarded GET
+    of an address, one guarded POST.
+    """
 
     now: Callable[[], datetime]
+    clock: Callable[[], float]
     random: Random
     fetch: Fetch
+    send: Send
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Console:
     tracking: Tracking
     directory: Directory
     effects: Effects
+    limits: Limits
     ready: Callable[[], bool]
 
     @property

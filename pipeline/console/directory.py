@@ -4,15 +4,21 @@ Only what was read back from the topics changes the picture, so it is in their o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from pipeline.console.picture import Picture, Row
 from pipeline.record import Record
 
-Put = Callable[[Record], Awaitable[None]]
 PATIENCE_SECONDS = 10.0
+
+
+class Put(Protocol):
+    """Waits until all in-sync replicas have the records."""
+
+    def __call__(self, *records: Record) -> Awaitable[None]: ...
 
 
 class Directory:
@@ -37,10 +43,10 @@ class Directory:
             if seen is not None and not seen.done():
                 seen.set_result(None)
 
-    async def send(self, record: Record) -> None:
-        """Waits until all in-sync replicas have the record; TimeoutError after 10 s."""
+    async def send(self, *records: Record) -> None:
+        """Waits until all in-sync replicas have the records; TimeoutError after 10 s."""
         async with self._patience():
-            await self._put(record)
+            await self._put(*records)
 
     async def write(self, record: Record) -> None:
         """Waits until the picture shows the record; TimeoutError after 10 s: then it may come later, or never."""

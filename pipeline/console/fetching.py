@@ -1,16 +1,17 @@
-"""One guarded GET at a time for whoever waits for it, on the event loop."""
+"""Calls to customers' servers, guarded, for whoever waits for their answers on the event loop."""
 
 import asyncio
 from collections.abc import Callable
 
 from pipeline.console.verification import LIMIT, SECONDS
+from pipeline.deliver.stage import Post
 from pipeline.outbound import Answer, Calls, Request
 
 STOPPING = Answer(error="the console stops: try again")
 
 
 class Fetcher:
-    """Verification files, by way of `calls`."""
+    """Verification files and trials, by way of `calls`."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -19,12 +20,19 @@ class Fetcher:
 
     async def fetch(self, url: str) -> Answer:
         """What stands there; of a body one byte more than LIMIT is read, so that a larger one shows."""
+        return await self._call(Request(url, seconds=SECONDS, limit=LIMIT + 1))
+
+    async def send(self, post: Post) -> Answer:
+        """What the loop's server answers, within the time and size that a delivery's answer has."""
+        return await self._call(Request(post.loop.url, post.body, post.headers))
+
+    async def _call(self, request: Request) -> Answer:
         if self._stopping:
             return STOPPING
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.add(answered)
         answered.add_done_callback(self._waiting.discard)
-        self._calls.start(Request(url, seconds=SECONDS, limit=LIMIT + 1), _once(answered))
+        self._calls.start(request, _once(answered))
         return await answered
 
     def give_up(self) -> None:

@@ -55,6 +55,12 @@ class ProfileForm(Form):
     interests: Words = []
 
 
+class ProfileLine(ProfileForm):
+    """A profile as a line of many."""
+
+    id: Id
+
+
 class MailingForm(Form):
     name: Label | None = None
     tags: Words = []

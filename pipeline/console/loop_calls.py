@@ -2,12 +2,12 @@
 
 from fastapi import Response
 
-from pipeline.console import loops, verification
+from pipeline.console import loops, trial, verification
 from pipeline.console.calls import Account
 from pipeline.console.console import Console
 from pipeline.console.forms import LoopForm, LoopPatch
 from pipeline.console.problems import Problem
-from pipeline.console.shown import LoopMade, LoopShown
+from pipeline.console.shown import LoopMade, LoopShown, SecretShown, TrialShown
 from pipeline.console.verification import Look
 from pipeline.model.loops import Loop
 
@@ -79,6 +79,21 @@ class LoopCalls:
             await self._directory.write(loops.row(new))
         return self._shown(new)
 
+    async def test(self, account: Account, loop: str) -> TrialShown:
+        """Sends one sample event to the loop's server, signed like a delivery, and shows the answer."""
+        asked = self._known(account, loop)
+        if why := trial.refusal(asked, self._directory.picture.found.get(loop)):
+            raise Problem("unverified", why)
+        return trial.shown(await self._effects.send(trial.post(asked, self._seals, self._effects.now())))
+
+    async def rotate(self, account: Account, loop: str) -> SecretShown:
+        """A new signing secret, shown this once. The one before it signs too for 24 hours."""
+        secret, now = loops.secret(self._effects.random), self._effects.now()
+        async with self._directory.lock(loop):
+            new = loops.rotated(self._known(account, loop), secret, self._seals, now)
+            await self._directory.write(loops.row(new))
+        return SecretShown(secret=secret, old_expires_at=new.secrets[1].expires or now)
+
     async def _prove(self, loop: Loop) -> None:
         looks: list[Look] = []
         for url in verification.places(loop.url, loop.file):
@@ -95,4 +110,4 @@ class LoopCalls:
         return found
 
     def _shown(self, loop: Loop) -> LoopShown:
-        return loops.shown(loop, self._directory.picture.found.get(loop.id), self._seals)
+        return loops.shown(loop, self._directory.picture.found.get(loop.id))

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from pipeline.console.forms import LoopFields, LoopForm, LoopPatch
 from pipeline.console.shown import FilterShown, LoopShown, VerificationShown
 from pipeline.console.verification import places
+from pipeline.deliver.signing import PREFIX, live
 from pipeline.model.loops import Filter, Loop, LoopState, Secret, state_of
 from pipeline.model.sealed import NONCE_BYTES, seal, unseal
 from pipeline.record import Record
@@ -19,6 +20,8 @@ from pipeline.topics import LOOPS
 
 Random = Callable[[int], bytes]
 SECRET_BYTES = 32
+OLD_SECRET_SIGNS = timedelta(hours=24)
+LIVE_SECRETS = 3
 PLAIN_FIELDS = frozenset({"name", "url", "events", "format", "fields", "rate", "max_in_flight", "batch", "ordered"})
 
 
@@ -52,8 +55,13 @@ def identity(random: Random) -> Identity:
         id="lp_" + base64.b32encode(random(10)).decode().lower(),
         file=f"loopwire-{random(8).hex()}.txt",
         content=f"loopwire-{random(16).hex()}",
-        secret="whsec_" + base64.b64encode(random(SECRET_BYTES)).decode(),
+        secret=secret(random),
     )
+
+
+def secret(random: Random) -> str:
+    """A new signing secret, as Standard Webhooks writes one."""
+    return PREFIX + base64.b64encode(random(SECRET_BYTES)).decode()
 
 
 def created(account: str, form: LoopForm, new: Identity, seals: Seals, now: datetime) -> Loop:
@@ -87,6 +95,17 @@ def verified(loop: Loop, now: datetime) -> Loop:
     return replace(loop, verified_url=loop.url, verified_at=now, epoch=loop.epoch + 1)
 
 
+def rotated(loop: Loop, new: str, seals: Seals, now: datetime) -> Loop:
+    """The loop with a new first secret.
+
+    Those before it sign for 24 h from when they were replaced, and no longer than they are among the newest three:
+    each is an entry in every POST's header.
+    """
+    old = [replace(one, expires=one.expires or now + OLD_SECRET_SIGNS) for one in live(loop.secrets, now)]
+    first = Secret(sealed=seals.close(loop.id, new), created=now)
+    return replace(loop, secrets=[first, *old[: LIVE_SECRETS - 1]])
+
+
 def row(loop: Loop) -> Record:
     """The loop as a record."""
     return Record(LOOPS, loop.id.encode(), msgspec.json.encode(loop))
@@ -97,14 +116,14 @@ def tombstone(loop: str) -> Record:
     return Record(LOOPS, loop.encode(), None)
 
 
-def shown(loop: Loop, found: LoopState | None, seals: Seals) -> LoopShown:
+def shown(loop: Loop, found: LoopState | None) -> LoopShown:
     """The loop as its owner may see it."""
     state, reason = state_of(loop, found)
     return LoopShown(
         **{name: getattr(loop, name) for name in PLAIN_FIELDS},
         id=loop.id,
         filter=FilterShown(**msgspec.structs.asdict(loop.filter)),
-        headers=list(json.loads(seals.open(loop.id, loop.headers))) if loop.headers else [],
+        headers=loop.header_names,
         state=state,
         reason=reason,
         verification=VerificationShown(file=loop.file, content=loop.content, urls=places(loop.url, loop.file)),
@@ -121,4 +140,5 @@ def _given(form: LoopFields, loop: str, seals: Seals) -> dict[str, Any]:
         given["filter"] = Filter(**form.filter.model_dump())
     if "headers" in names:
         given["headers"] = seals.close(loop, json.dumps(form.headers)) if form.headers else None
+        given["header_names"] = list(form.headers or ())
     return given

@@ -2,16 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import Header, Path, Response
+from fastapi import Header, Path, Request, Response
 from pydantic import StringConstraints
 
 from pipeline.console import accounts, profiles, track
 from pipeline.console.calls import Account
 from pipeline.console.console import Console
-from pipeline.console.forms import AccountForm, MailingForm, ProfileForm, TrackForm
+from pipeline.console.forms import AccountForm, MailingForm, ProfileForm, ProfileLine, TrackForm
+from pipeline.console.lines import Lines
+from pipeline.console.load import Load
 from pipeline.console.problems import Problem, Wrong
-from pipeline.console.shown import AccountShown, LinksShown
+from pipeline.console.shown import AccountShown, LinksShown, LoadShown
 from pipeline.model.ids import ID_PATTERN
+from pipeline.record import Record
 
 Id = Annotated[str, Path(pattern=ID_PATTERN)]
 Origin = Annotated[
@@ -43,6 +46,20 @@ class MailCalls:
         row = profiles.profile_row(account, profile, form, self._effects.now())
         await self._directory.send(profiles.from_origin(row, origin))
         return Response(status_code=204)
+
+    async def load_profiles(self, account: Account, request: Request, origin: Origin = None) -> LoadShown:
+        """Profiles as they are from now on, one a line; answered once the broker has all that were taken."""
+
+        def row(form: ProfileLine) -> Record:
+            return profiles.from_origin(profiles.profile_row(account, form.id, form, self._effects.now()), origin)
+
+        load, lines = Load(row), Lines()
+        async for piece in request.stream():
+            for batch in load.take(lines.cut(piece)):
+                await self._directory.send(*batch)
+        for batch in (*load.take(lines.end()), load.rest()):
+            await self._directory.send(*batch)
+        return load.shown()
 
     async def delete_profile(self, account: Account, profile: Id, origin: Origin = None) -> Response:
         """Erases a profile; answered once the broker has it."""

@@ -19,10 +19,12 @@ Kind = Literal[
     "method-not-allowed",
     "taken",
     "changed",
+    "unverified",
     "too-large",
     "not-json",
     "invalid",
     "unverifiable",
+    "too-many-calls",
     "fault",
     "unavailable",
 ]
@@ -34,10 +36,12 @@ KINDS: dict[Kind, tuple[int, str]] = {
     "method-not-allowed": (405, "The address has no such method"),
     "taken": (409, "The name is taken"),
     "changed": (409, "It was changed meanwhile"),
+    "unverified": (409, "The loop is not verified"),
     "too-large": (413, "The body is too large"),
     "not-json": (415, "The body is not sent as JSON"),
     "invalid": (422, "The request is not valid"),
     "unverifiable": (422, "The verification file was not found"),
+    "too-many-calls": (429, "The key made too many calls"),
     "fault": (500, "A fault of ours"),
     "unavailable": (503, "Kafka does not answer"),
 }
@@ -115,9 +119,19 @@ def of_status(status: int, method: str, path: str, headers: Mapping[str, str] | 
 
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """What pydantic found, as a problem: the first of it is the detail, all of it are the errors."""
-    wrong = [Wrong(".".join(map(str, error["loc"])), _what(error)) for error in errors]
+    wrong = wrongs(errors)
+    return Problem("invalid", sentence(wrong), wrong)
+
+
+def wrongs(errors: Sequence[Mapping[str, Any]]) -> list[Wrong]:
+    """What pydantic found, in our words; `where` is empty for the whole."""
+    return [Wrong(".".join(map(str, error["loc"])), _what(error)) for error in errors]
+
+
+def sentence(wrong: Sequence[Wrong]) -> str:
+    """The first that is wrong, and how much more there is."""
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-    return Problem("invalid", f"{wrong[0].where}: {wrong[0].what}{more}", wrong)
+    return f"{wrong[0].where}: {wrong[0].what}{more}".removeprefix(": ")
 
 
 def _what(error: Mapping[str, Any]) -> str:

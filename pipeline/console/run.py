@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from pipeline.console.console import Console, Effects, Keys
 from pipeline.console.directory import Directory
 from pipeline.console.fetching import Fetcher
 from pipeline.console.follower import Follower
+from pipeline.console.limits import Limits
 from pipeline.console.track import Tracking
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
@@ -120,7 +122,8 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
         keys=Keys(keys.admin_key(settings), keys.master_key(settings)),
         tracking=Tracking(settings.tracking_url, keys.link_keys(settings)),
         directory=parts.directory,
-        effects=Effects(now=lambda: datetime.now(UTC), random=os.urandom, fetch=parts.fetcher.fetch),
+        effects=Effects(lambda: datetime.now(UTC), time.monotonic, os.urandom, parts.fetcher.fetch, parts.fetcher.send),
+        limits=Limits(),
         ready=lambda: not stop.is_set(),
     )
 

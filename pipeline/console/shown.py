@@ -57,6 +57,40 @@ class LoopMade(LoopShown):
     secret: str
 
 
+class SecretShown(Shown):
+    """A new secret: the one time it is shown. The one before it signs until `old_expires_at`."""
+
+    secret: str
+    old_expires_at: datetime
+
+
+class TrialShown(Shown):
+    """What the customer's server answered, after how many milliseconds; `error` says why a whole answer did not come.
+
+    `status` is null where the server was not reached.
+    """
+
+    status: int | None
+    ms: float
+    response: str
+    error: str | None = None
+
+
+class RejectedShown(Shown):
+    """A line, counted from 1, and what is wrong with it."""
+
+    line: int
+    error: str
+
+
+class LoadShown(Shown):
+    """How many lines were taken, and which were not; `unlisted` counts those beyond the first 10,000 of these."""
+
+    accepted: int
+    rejected: list[RejectedShown]
+    unlisted: int = 0
+
+
 class LinksShown(Shown):
     open: str
     clicks: dict[str, str]

@@ -69,7 +69,7 @@ def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: 
     if standing.state != "active":
         return standing.reason or standing.state
     try:
-        return _post(delivery, _event.decode(delivery.event), standing.loop, now, unseal)
+        return signed(delivery, _event.decode(delivery.event), standing.loop, now, unseal)
     except SealBrokenError as wrong:  # the operator's to mend: what is sealed is not lost
         log.error("deliver: %s", wrong)  # noqa: TRY400 (the line says it all)
         return "sealed"
@@ -77,7 +77,8 @@ def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: 
         return Dead(f"the event can't be read: {wrong}")
 
 
-def _post(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Unseal) -> Post:
+def signed(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Unseal) -> Post:
+    """The POST of a delivery, whatever the loop's state; SealBrokenError where a secret or header can't be opened."""
     kind, body = body_of(names(event, loop.fields), loop.format)
     secrets = [unseal(loop.id, secret.sealed) for secret in live(loop.secrets, utc(now))]
     own = _headers.decode(unseal(loop.id, loop.headers)) if loop.headers else {}

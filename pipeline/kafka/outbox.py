@@ -38,17 +38,23 @@ class Outbox:
         self.producer.poll(0)
         await asyncio.sleep(POLL_SECONDS)
 
-    async def put(self, record: Record) -> None:
-        """Produces the record and waits until it is safe; KafkaException where it can't be."""
+    async def put(self, *records: Record) -> None:
+        """Produces the records and waits until all are safe; KafkaException where one can't be.
+
+        Then others may be safe, or may become so. BufferError where the queue is full.
+        """
         safe: asyncio.Future[KafkaError | None] = asyncio.get_running_loop().create_future()
+        owed = len(records)
 
         def told(error: KafkaError | None, _message: Message) -> None:
-            if not safe.done():
+            nonlocal owed
+            owed -= 1
+            if (error is not None or not owed) and not safe.done():
                 safe.set_result(error)
 
-        self.send(record, told)
-        error = await safe
-        if error is not None:
+        for record in records:
+            self.send(record, told)
+        if records and (error := await safe) is not None:
             raise KafkaException(error)
 
     async def run(self) -> None:

@@ -31,7 +31,8 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One row of the compacted topic `loops`, written by the console alone.
 
     Nothing is sent unless `url` equals `verified_url`. `epoch` counts successful verifications: what deliver
-    found out about an earlier epoch (see LoopState) no longer holds.
+    found out about an earlier epoch (see LoopState) no longer holds. `headers` are sealed; their names, which the owner
+    is shown, stand beside them in plain.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     filter: Filter = Filter()
     fields: list[str] | None = None
     headers: str | None = None
+    header_names: list[str] = []
     rate: float | None = None
     max_in_flight: int | None = None
     batch: int | None = None

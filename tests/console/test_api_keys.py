@@ -13,6 +13,7 @@ CALLS = [
     ("POST", "/v1/accounts"),
     ("PUT", "/v1/profiles/{profile}"),
     ("DELETE", "/v1/profiles/{profile}"),
+    ("POST", "/v1/profiles"),
     ("PUT", "/v1/mailings/{mailing}"),
     ("POST", "/v1/track"),
     ("POST", "/v1/loops"),
@@ -21,6 +22,10 @@ CALLS = [
     ("PATCH", "/v1/loops/{loop}"),
     ("DELETE", "/v1/loops/{loop}"),
     ("POST", "/v1/loops/{loop}/verify"),
+    ("POST", "/v1/loops/{loop}/pause"),
+    ("POST", "/v1/loops/{loop}/resume"),
+    ("POST", "/v1/loops/{loop}/test"),
+    ("POST", "/v1/loops/{loop}/secrets"),
 ]
 
 

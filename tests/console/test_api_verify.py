@@ -135,6 +135,21 @@ def test_a_disabled_loop_is_active_again_and_a_paused_one_stays_paused(cast: Cas
     assert cast.verify().json()["state"] == "paused"
 
 
+def test_pause_and_resume_are_answered_with_the_state_that_holds_and_written_once(cast: Cast) -> None:
+    cast.site.script = {f"/{cast.file}": (200, {}, cast.content)}
+
+    def told(word: str) -> str:
+        answer = cast.console.call("POST", f"/v1/loops/{cast.loop}/{word}", cast.key)
+        assert answer.status_code == 200
+        return str(answer.json()["state"])
+
+    assert told("pause") == "unverified"
+    assert cast.verify().json()["state"] == "paused"
+    assert [told("resume"), told("pause"), told("pause"), told("resume")] == ["active", "paused", "paused", "active"]
+    written = [msgspec.json.decode(value or b"", type=Loop).paused for _, value, _ in rows(cast.memory, "loops")]
+    assert written == [False, True, True, False, True, False]
+
+
 def test_a_url_that_changes_meanwhile_is_not_verified(cast: Cast) -> None:
     cast.site.script = {f"/hooks/{cast.file}": (0, {}, b""), f"/{cast.file}": (200, {}, cast.content)}
     answers: list[requests.Response] = []

@@ -25,15 +25,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def _safe(_record: Record) -> None:
+async def _safe(*_records: Record) -> None:
     """The broker has it."""
 
 
-async def _never(_record: Record) -> None:
+async def _never(*_records: Record) -> None:
     await asyncio.Event().wait()
 
 
-async def _refused(_record: Record) -> None:
+async def _refused(*_records: Record) -> None:
     raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
 
 
@@ -51,7 +51,7 @@ async def test_a_write_waits_for_its_own_record() -> None:
 
 async def test_a_record_may_be_seen_before_it_is_acknowledged() -> None:
     acknowledged = asyncio.Event()
-    directory = Directory(lambda _record: _wait(acknowledged))
+    directory = Directory(lambda *_records: _wait(acknowledged))
     writing = asyncio.create_task(directory.write(RECORD))
     await asyncio.sleep(0.01)
     directory.take([SEEN])

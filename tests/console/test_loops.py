@@ -2,7 +2,7 @@
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from pipeline.console import loops
 from pipeline.console.forms import LoopForm, LoopPatch
 from pipeline.console.loops import Identity, Seals
 from pipeline.console.shown import FilterShown, LoopShown, VerificationShown
-from pipeline.model.loops import Filter, Loop, LoopState
+from pipeline.model.loops import Filter, Loop, LoopState, Secret
 from pipeline.model.sealed import unseal
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -62,7 +62,7 @@ def test_a_new_loop_is_what_was_asked_for_and_its_secret_is_sealed() -> None:
 def test_own_headers_are_sealed_and_only_their_names_are_shown() -> None:
     loop = _made(headers={"Authorization": "Basic abc"})
     assert json.loads(unseal(MASTER, "lp_a", loop.headers or "")) == {"Authorization": "Basic abc"}
-    assert loops.shown(loop, None, SEALS).headers == ["Authorization"]
+    assert loops.shown(loop, None).headers == ["Authorization"]
     assert b"Basic abc" not in (loops.row(loop).value or b"")
 
 
@@ -75,8 +75,8 @@ def test_own_headers_are_sealed_and_only_their_names_are_shown() -> None:
         ({"filter": {"tags": ["b"]}}, {"filter": Filter(tags=["b"])}),
         ({"fields": ["city"]}, {"fields": ["city"]}),
         ({"rate": 5, "max_in_flight": 3, "batch": 2}, {"rate": 5.0, "max_in_flight": 3, "batch": 2}),
-        ({"headers": None}, {"headers": None}),
-        ({"headers": {}}, {"headers": None}),
+        ({"headers": None}, {"headers": None, "header_names": []}),
+        ({"headers": {}}, {"headers": None, "header_names": []}),
         ({"url": URL}, {}),
         ({"url": OTHER}, {"url": OTHER, "verified_url": None, "verified_at": None}),
     ],
@@ -90,7 +90,43 @@ def test_going_back_to_a_verified_url_proves_nothing() -> None:
     there = loops.patched(loops.verified(_made(), LATER), LoopPatch.model_validate({"url": OTHER}), SEALS)
     back = loops.patched(there, LoopPatch.model_validate({"url": URL}), SEALS)
     assert (back.url, back.verified_url) == (URL, None)
-    assert loops.shown(back, None, SEALS).state == "unverified"
+    assert loops.shown(back, None).state == "unverified"
+
+
+HOUR = timedelta(hours=1)
+
+
+def _rotations(*after: timedelta) -> list[tuple[str, datetime | None]]:
+    """The secrets of a loop that was rotated so long after it was made, and until when each signs."""
+    loop = _made()
+    for number, later in enumerate(after):
+        loop = loops.rotated(loop, f"whsec_{number}", SEALS, NOW + later)
+    return [(unseal(MASTER, "lp_a", one.sealed), one.expires) for one in loop.secrets]
+
+
+@pytest.mark.parametrize(
+    ("after", "secrets"),
+    [
+        ((HOUR,), [("whsec_0", None), ("whsec_x", NOW + 25 * HOUR)]),
+        ((HOUR, 2 * HOUR), [("whsec_1", None), ("whsec_0", NOW + 26 * HOUR), ("whsec_x", NOW + 25 * HOUR)]),
+        ((HOUR, 25 * HOUR), [("whsec_1", None), ("whsec_0", NOW + 49 * HOUR)]),
+        (
+            (HOUR, 2 * HOUR, 3 * HOUR),
+            [("whsec_2", None), ("whsec_1", NOW + 27 * HOUR), ("whsec_0", NOW + 26 * HOUR)],
+        ),
+    ],
+)
+def test_an_old_secret_signs_for_a_day_and_three_at_most_do(
+    after: tuple[timedelta, ...], secrets: list[tuple[str, datetime | None]]
+) -> None:
+    assert _rotations(*after) == secrets
+
+
+def test_a_rotation_changes_nothing_else() -> None:
+    before = loops.verified(_made(headers={"X": "y"}), LATER)
+    after = loops.rotated(before, "whsec_n", SEALS, LATER)
+    assert replace(after, secrets=before.secrets) == before
+    assert after.secrets[1] == Secret(sealed=before.secrets[0].sealed, created=NOW, expires=LATER + 24 * HOUR)
 
 
 PAUSED = replace(_made(), paused=True)
@@ -111,12 +147,12 @@ GONE = LoopState(loop="lp_a", epoch=1, reason="gone", at=NOW)
 def test_verification_makes_active_except_what_is_paused(
     loop: Loop, found: LoopState | None, state: tuple[str, str | None]
 ) -> None:
-    shown = loops.shown(loop, found, SEALS)
+    shown = loops.shown(loop, found)
     assert (shown.state, shown.reason) == state
 
 
 def test_a_loop_is_shown_whole() -> None:
-    assert loops.shown(loops.verified(_made(fields=["city"]), LATER), None, SEALS) == LoopShown(
+    assert loops.shown(loops.verified(_made(fields=["city"]), LATER), None) == LoopShown(
         id="lp_a",
         name="shop",
         url=URL,

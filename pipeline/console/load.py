@@ -1,0 +1,78 @@
+"""Many profiles in one call, a line each: taken or rejected by itself, and sent in batches."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+from pydantic import ValidationError
+
+from pipeline.console import problems
+from pipeline.console.forms import ProfileLine
+from pipeline.console.lines import LIMIT
+from pipeline.console.shown import LoadShown, RejectedShown
+from pipeline.record import Record
+
+BATCH_LINES = 1000
+BATCH_BYTES = 1024 * 1024
+MOST_REJECTED = 10_000
+
+Row = Callable[[ProfileLine], Record]
+
+
+class Load:
+    """One call's lines. `row` makes the record of a profile."""
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self._lines = 0
+        self._accepted = 0
+        self._rejected: list[RejectedShown] = []
+        self._unlisted = 0
+        self._batch: list[Record] = []
+        self._bytes = 0
+
+    def take(self, lines: Iterable[bytes]) -> Iterator[list[Record]]:
+        """Judges the lines, and hands out each batch that is full: about a thousand lines or a megabyte."""
+        for line in lines:
+            self._lines += 1
+            self._judge(line)
+            if len(self._batch) >= BATCH_LINES or self._bytes >= BATCH_BYTES:
+                yield self.rest()
+
+    def rest(self) -> list[Record]:
+        """What no full batch held."""
+        batch, self._batch, self._bytes = self._batch, [], 0
+        return batch
+
+    def shown(self) -> LoadShown:
+        """How many lines were taken, and what was wrong with the others."""
+        return LoadShown(accepted=self._accepted, rejected=self._rejected, unlisted=self._unlisted)
+
+    def _judge(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            form = read(line)
+        except ValueError as wrong:
+            self._reject(str(wrong))
+            return
+        self._batch.append(self._row(form))
+        self._bytes += len(line)
+        self._accepted += 1
+
+    def _reject(self, error: str) -> None:
+        if len(self._rejected) < MOST_REJECTED:
+            self._rejected.append(RejectedShown(line=self._lines, error=error))
+        else:
+            self._unlisted += 1
+
+
+def read(line: bytes) -> ProfileLine:
+    """The profile of a line; ValueError says what is wrong with it."""
+    if len(line) > LIMIT:
+        raise ValueError(f"is longer than {LIMIT} bytes")
+    try:
+        return ProfileLine.model_validate(msgspec.json.decode(line))
+    except ValidationError as wrong:
+        raise ValueError(problems.sentence(problems.wrongs(wrong.errors()))) from wrong
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
+        raise ValueError(f"is not JSON: {wrong}") from wrong
