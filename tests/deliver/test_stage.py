@@ -239,7 +239,13 @@ def test_a_410_is_dead_at_once_and_disables_its_loop() -> None:
     assert (_value(attempt)["outcome"], _value(attempt)["status"]) == ("dead", 410)
     assert (dead.topic, dead.headers) == ("deliveries-dead", (("reason", b"answered 410 Gone"),))
     assert (state.topic, state.key) == ("loop-states", b"lp_7h3k")
-    assert _value(state) == {"loop": "lp_7h3k", "epoch": 1, "reason": "gone", "at": "2026-03-20T09:15:01.500000Z"}
+    assert _value(state) == {
+        "loop": "lp_7h3k",
+        "kind": "disabled",
+        "epoch": 1,
+        "reason": "gone",
+        "at": "2026-03-20T09:15:01.500000Z",
+    }
 
 
 @pytest.mark.parametrize(
