@@ -75,28 +75,34 @@ class TrackForm(Form):
 
 
 class FilterForm(Form):
+    """Which events of its types a loop wants; empty lists of mailings and tags want all."""
+
     mailings: Annotated[list[Id], Field(max_length=1000)] = []
-    tags: Words = []
-    machine: bool = True
-    exclude_origins: Words = []
+    tags: Words = Field(default=[], description="events of mailings with one of these")
+    machine: bool = Field(default=True, description="whether opens and clicks by machines are wanted too")
+    exclude_origins: Words = Field(default=[], description="changes that these made are not wanted")
 
 
 class LoopFields(Form):
     """What a loop may leave to us."""
 
-    format: Format = "form"
+    format: Format = Field(default="form", description="how the body of a POST is written")
     filter: FilterForm = FilterForm()
-    fields: Words | None = None
-    headers: Headers | None = None
-    rate: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    fields: Words | None = Field(default=None, description="the profile fields that are sent; all, where it is null")
+    headers: Headers | None = Field(default=None, description="headers of your own, an Authorization say; kept sealed")
+    rate: Annotated[float, Field(gt=0, le=100_000)] | None = Field(default=None, description="POSTs a second, at most")
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None, description="POSTs at once, at most"
+    )
     batch: Annotated[int, Field(ge=1, le=10_000)] | None = None
     ordered: bool = False
 
 
 class LoopForm(LoopFields):
-    name: Label
-    url: LoopUrl
+    """What a loop is made of."""
+
+    name: Label = Field(description="for people")
+    url: LoopUrl = Field(description="where the POSTs go; credentials belong into headers")
     events: Events
 
 
