@@ -30,11 +30,11 @@ def _not_yet(_given: object) -> None:
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 AccountName = Annotated[str, Field(pattern=ACCOUNT_PATTERN)]
 Label = Annotated[str, Field(max_length=200), AfterValidator(values.label)]
-Email = Annotated[str, AfterValidator(values.email)]
+Email = Annotated[str, Field(json_schema_extra={"format": "email"}), AfterValidator(values.email)]
 Fields = Annotated[dict[str, Any], AfterValidator(values.shallow)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[list[Word], Field(max_length=1000)]
-LoopUrl = Annotated[str, AfterValidator(values.loop_url)]
+LoopUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(values.loop_url)]
 Events = Annotated[list[Event], Field(min_length=1), AfterValidator(values.distinct)]
 Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(values.custom_headers)]
 
