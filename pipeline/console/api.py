@@ -1,7 +1,6 @@
 """The API on one screen: each call, who may make it, what it answers."""
 
 import logging
-from typing import Any
 
 from confluent_kafka import KafkaException
 from fastapi import APIRouter, FastAPI, Request
@@ -9,28 +8,25 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from pipeline import __version__
-from pipeline.console import problems
+from pipeline.console import docs, problems
 from pipeline.console.calls import KEY, AccountCall, AdminCall, LargeCall, LinesCall
 from pipeline.console.console import Console
 from pipeline.console.health import Health
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
 from pipeline.console.measured import Measured
-from pipeline.console.problems import MEDIA_TYPE, SCHEMA, Problem
+from pipeline.console.openapi import LINES, PROBLEM, Api
+from pipeline.console.problems import Problem
 
 log = logging.getLogger(__name__)
-PROBLEM: dict[str, Any] = {
-    "description": "A problem document (RFC 9457)",
-    "content": {MEDIA_TYPE: {"schema": SCHEMA}},
-}
 
 
 def build(console: Console) -> FastAPI:
     """The application; `console` is all it knows of the world."""
-    app = FastAPI(title="Loopwire", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = Api(title="Loopwire", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.console = console
     health, mail, loops = Health(console), MailCalls(console), LoopCalls(console)
     for routes in (_health(health), _admin(mail), _mail(mail), _lines(mail), _track(mail), _loops(loops)):
@@ -44,17 +40,18 @@ def _health(calls: Health) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     for path, call in (("/live", calls.live), ("/ready", calls.ready), ("/metrics", calls.metrics)):
         routes.add_api_route(path, call, methods=["GET", "HEAD"])
+    routes.add_api_route("/docs", _docs, methods=["GET", "HEAD"])
     return routes
 
 
 def _admin(calls: MailCalls) -> APIRouter:
-    routes = _router(AdminCall)
+    routes = _router(AdminCall, "Accounts")
     routes.add_api_route("/accounts", calls.add_account, methods=["POST"], status_code=201)
     return routes
 
 
 def _mail(calls: MailCalls) -> APIRouter:
-    routes = _router(AccountCall)
+    routes = _router(AccountCall, "Profiles and mailings")
     routes.add_api_route("/profiles/{profile}", calls.put_profile, methods=["PUT"], status_code=204)
     routes.add_api_route("/profiles/{profile}", calls.delete_profile, methods=["DELETE"], status_code=204)
     routes.add_api_route("/mailings/{mailing}", calls.put_mailing, methods=["PUT"], status_code=204)
@@ -62,19 +59,25 @@ def _mail(calls: MailCalls) -> APIRouter:
 
 
 def _lines(calls: MailCalls) -> APIRouter:
-    routes = _router(LinesCall)
-    routes.add_api_route("/profiles", calls.load_profiles, methods=["POST"], response_model_exclude_defaults=True)
+    routes = _router(LinesCall, "Profiles and mailings")
+    routes.add_api_route(
+        "/profiles",
+        calls.load_profiles,
+        methods=["POST"],
+        response_model_exclude_defaults=True,
+        openapi_extra=LINES,
+    )
     return routes
 
 
 def _track(calls: MailCalls) -> APIRouter:
-    routes = _router(LargeCall)
+    routes = _router(LargeCall, "Links")
     routes.add_api_route("/track", calls.track, methods=["POST"])
     return routes
 
 
 def _loops(calls: LoopCalls) -> APIRouter:
-    routes = _router(AccountCall)
+    routes = _router(AccountCall, "Loops")
     routes.add_api_route("/loops", calls.create, methods=["POST"], status_code=201)
     routes.add_api_route("/loops", calls.every, methods=["GET"])
     routes.add_api_route("/loops/{loop}", calls.one, methods=["GET"])
@@ -88,8 +91,13 @@ def _loops(calls: LoopCalls) -> APIRouter:
     return routes
 
 
-def _router(kind: type[APIRoute]) -> APIRouter:
-    return APIRouter(prefix="/v1", route_class=kind, dependencies=[KEY], responses={"default": PROBLEM})
+def _router(kind: type[APIRoute], tag: str) -> APIRouter:
+    return APIRouter(prefix="/v1", tags=[tag], route_class=kind, dependencies=[KEY], responses={"default": PROBLEM})
+
+
+async def _docs(request: Request) -> Response:
+    app: Api = request.app
+    return HTMLResponse(docs.page(app.openapi()), headers=docs.HEADERS)
 
 
 def _answer_problems(app: FastAPI) -> None:

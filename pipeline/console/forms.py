@@ -30,11 +30,11 @@ def _not_yet(_given: object) -> None:
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 AccountName = Annotated[str, Field(pattern=ACCOUNT_PATTERN)]
 Label = Annotated[str, Field(max_length=200), AfterValidator(values.label)]
-Email = Annotated[str, AfterValidator(values.email)]
+Email = Annotated[str, Field(json_schema_extra={"format": "email"}), AfterValidator(values.email)]
 Fields = Annotated[dict[str, Any], AfterValidator(values.shallow)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[list[Word], Field(max_length=1000)]
-LoopUrl = Annotated[str, AfterValidator(values.loop_url)]
+LoopUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(values.loop_url)]
 Events = Annotated[list[Event], Field(min_length=1), AfterValidator(values.distinct)]
 Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(values.custom_headers)]
 
@@ -75,28 +75,34 @@ class TrackForm(Form):
 
 
 class FilterForm(Form):
+    """Which events of its types a loop wants; empty lists of mailings and tags want all."""
+
     mailings: Annotated[list[Id], Field(max_length=1000)] = []
-    tags: Words = []
-    machine: bool = True
-    exclude_origins: Words = []
+    tags: Words = Field(default=[], description="events of mailings with one of these")
+    machine: bool = Field(default=True, description="whether opens and clicks by machines are wanted too")
+    exclude_origins: Words = Field(default=[], description="changes that these made are not wanted")
 
 
 class LoopFields(Form):
     """What a loop may leave to us."""
 
-    format: Format = "form"
+    format: Format = Field(default="form", description="how the body of a POST is written")
     filter: FilterForm = FilterForm()
-    fields: Words | None = None
-    headers: Headers | None = None
-    rate: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    fields: Words | None = Field(default=None, description="the profile fields that are sent; all, where it is null")
+    headers: Headers | None = Field(default=None, description="headers of your own, an Authorization say; kept sealed")
+    rate: Annotated[float, Field(gt=0, le=100_000)] | None = Field(default=None, description="POSTs a second, at most")
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None, description="POSTs at once, at most"
+    )
     batch: Annotated[int, Field(ge=1, le=10_000)] | None = None
     ordered: bool = False
 
 
 class LoopForm(LoopFields):
-    name: Label
-    url: LoopUrl
+    """What a loop is made of."""
+
+    name: Label = Field(description="for people")
+    url: LoopUrl = Field(description="where the POSTs go; credentials belong into headers")
     events: Events
 
 

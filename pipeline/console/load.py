@@ -31,15 +31,15 @@ class Load:
         self._bytes = 0
 
     def take(self, lines: Iterable[bytes]) -> Iterator[list[Record]]:
-        """Judges the lines, and hands out each batch that is full: about a thousand lines or a megabyte."""
+        """Judges the lines, and hands out what came of each thousand of them, or of a megabyte: nothing, it may be."""
         for line in lines:
             self._lines += 1
             self._judge(line)
-            if len(self._batch) >= BATCH_LINES or self._bytes >= BATCH_BYTES:
+            if self._lines % BATCH_LINES == 0 or self._bytes >= BATCH_BYTES:
                 yield self.rest()
 
     def rest(self) -> list[Record]:
-        """What no full batch held."""
+        """What was not handed out yet."""
         batch, self._batch, self._bytes = self._batch, [], 0
         return batch
 

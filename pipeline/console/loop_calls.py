@@ -32,7 +32,7 @@ class LoopCalls:
         return [self._shown(loop) for loop in self._directory.picture.loops_of(account)]
 
     async def one(self, account: Account, loop: str) -> LoopShown:
-        """A loop."""
+        """One loop."""
         return self._shown(self._known(account, loop))
 
     async def change(self, account: Account, loop: str, form: LoopPatch) -> LoopShown:

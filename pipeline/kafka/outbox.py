@@ -54,7 +54,8 @@ class Outbox:
 
         for record in records:
             self.send(record, told)
-        if records and (error := await safe) is not None:
+        error = await safe if records else None
+        if error is not None:
             raise KafkaException(error)
 
     async def run(self) -> None:

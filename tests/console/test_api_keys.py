@@ -8,7 +8,7 @@ import requests
 
 from tests.console.running import ADMIN, JSON, Console, running
 
-OPEN = {"/live", "/ready", "/metrics", "/openapi.json"}
+OPEN = {"/live", "/ready", "/metrics", "/openapi.json", "/docs"}
 CALLS = [
     ("POST", "/v1/accounts"),
     ("PUT", "/v1/profiles/{profile}"),

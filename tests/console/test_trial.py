@@ -1,9 +1,10 @@
 """The sample event of each type that a loop may ask for can be told, in both formats."""
 
 from datetime import UTC, datetime
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.console import trial
 from pipeline.console.forms import Event as Asked
@@ -11,7 +12,7 @@ from pipeline.console.loops import Seals
 from pipeline.deliver.body import body_of, names
 from pipeline.model.deliveries import Timings
 from pipeline.model.events import EventType
-from pipeline.model.loops import Format, Loop, Secret
+from pipeline.model.loops import Format, Loop, LoopState, Reason, Secret
 from pipeline.outbound import Answer
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
@@ -48,6 +49,27 @@ def test_the_post_is_one_of_our_own_making() -> None:
     post = trial.post(_loop("open"), SEALS, NOW)
     assert (post.delivery.id, post.event.id) == ("test_" + "00" * 16, "019b7ca9-8f2e-7000-8000-000000000000")
     assert (post.loop.url, post.at) == ("https://shop.example/in", NOW.timestamp())
+
+
+PROVED = {"verified_url": "https://shop.example/in", "epoch": 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason", "refused"),
+    [
+        ({}, None, True),
+        ({"verified_url": "https://shop.example/old", "epoch": 1}, None, True),
+        (PROVED, None, False),
+        (PROVED | {"paused": True}, None, False),
+        (PROVED, "gone", False),
+        (PROVED, "failing", False),
+        (PROVED, "ownership", True),
+        (PROVED | {"epoch": 2}, "ownership", False),
+    ],
+)
+def test_only_a_proved_address_is_tried(changed: dict[str, Any], reason: Reason | None, *, refused: bool) -> None:
+    found = LoopState(loop="lp_a", epoch=1, reason=reason, at=NOW) if reason else None
+    assert (trial.refusal(replace(_loop("open"), **changed), found) is not None) == refused
 
 
 def test_an_answer_is_shown_with_its_milliseconds() -> None:

@@ -1,0 +1,107 @@
+"""One example of every call and every problem: what the OpenAPI and the docs show, and the tests try."""
+
+from typing import Any, NamedTuple
+
+from pipeline.console.problems import Kind, Problem, Wrong
+
+
+class Example(NamedTuple):
+    """What is sent (None: nothing) and what comes back; `lines` is the body of a call that takes lines."""
+
+    asked: Any = None
+    answered: Any = None
+    lines: str | None = None
+
+
+PROFILE = {"email": "jane@mail.example", "fields": {"city": "Utrecht"}, "interests": ["bikes"]}
+URL = "https://shop.example/hooks/in.php"
+FILE = "loopwire-5f0c2a9be17d4c36.txt"
+SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD7bkZKqyVlOg="  # noqa: S105 (an example's)
+FILTER = {"mailings": [], "tags": ["sale"], "machine": False, "exclude_origins": []}
+WISHES = {"name": "shop's own server", "url": URL, "events": ["open", "click"], "filter": FILTER}
+LOOP = WISHES | {
+    "id": "lp_q3z5w7k2m4n6p2r5",
+    "format": "form",
+    "fields": None,
+    "headers": ["Authorization"],
+    "rate": None,
+    "max_in_flight": None,
+    "batch": None,
+    "ordered": False,
+    "state": "unverified",
+    "reason": None,
+    "verification": {
+        "file": FILE,
+        "content": "loopwire-0b9d3d6c8f1e4a7f9a52c1d07e6b3f48",
+        "urls": [f"https://shop.example/hooks/{FILE}", f"https://shop.example/{FILE}"],
+    },
+    "verified_at": None,
+    "created_at": "2026-03-20T09:00:00Z",
+}
+ACTIVE = LOOP | {"state": "active", "verified_at": "2026-03-20T09:05:00Z"}
+TOKEN = "1.k1.AbCdEf"  # noqa: S105 (shortened, and of no key)
+
+EXAMPLES: dict[str, Example] = {
+    "POST /v1/accounts": Example(
+        {"name": "shop"}, {"account": "shop", "api_key": "lw_3q2-7wAAb1ZkT0x8JmNn4rC5vY6uE9sQpLhGfDdSaKo"}
+    ),
+    "PUT /v1/profiles/{profile}": Example(PROFILE),
+    "DELETE /v1/profiles/{profile}": Example(),
+    "POST /v1/profiles": Example(
+        {"id": "jane"} | PROFILE,
+        {"accepted": 1, "rejected": [{"line": 2, "error": "email: must be an e-mail address with one @"}]},
+        '{"id": "jane", "email": "jane@mail.example", "fields": {"city": "Utrecht"}}\n{"id": "joe", "email": "joe"}\n',
+    ),
+    "PUT /v1/mailings/{mailing}": Example({"name": "Spring sale", "tags": ["sale", "spring"]}),
+    "POST /v1/track": Example(
+        {
+            "profile": "jane",
+            "mailing": "spring-sale",
+            "message": "spring-sale.jane",
+            "links": ["https://shop.example/spring"],
+        },
+        {
+            "open": f"https://t.example.com/o/{TOKEN}.gif",
+            "clicks": {"https://shop.example/spring": f"https://t.example.com/c/{TOKEN}"},
+            "unsubscribe": f"https://t.example.com/u/{TOKEN}",
+        },
+    ),
+    "POST /v1/loops": Example(
+        WISHES | {"headers": {"Authorization": "Basic c2hvcDpodW50ZXIy"}}, LOOP | {"secret": SECRET}
+    ),
+    "GET /v1/loops": Example(None, [ACTIVE]),
+    "GET /v1/loops/{loop}": Example(None, ACTIVE),
+    "PATCH /v1/loops/{loop}": Example({"events": ["open", "click", "bounce"], "rate": 50}, ACTIVE | {"rate": 50}),
+    "DELETE /v1/loops/{loop}": Example(),
+    "POST /v1/loops/{loop}/verify": Example(None, ACTIVE),
+    "POST /v1/loops/{loop}/test": Example(None, {"status": 200, "ms": 41.7, "response": "thank you"}),
+    "POST /v1/loops/{loop}/secrets": Example(None, {"secret": SECRET, "old_expires_at": "2026-03-21T09:00:00Z"}),
+}
+
+_URL_WRONG = Wrong("body.url", "has credentials in it: use headers for them")
+_NAME_TAKEN = Wrong("body.name", "shop is an account already")
+PROBLEMS: dict[Kind, Problem] = {
+    "bad-request": Problem("bad-request", "the request can't be read"),
+    "bad-json": Problem("bad-json", "the body is not JSON: Input data was truncated"),
+    "unauthorized": Problem("unauthorized", "no key was shown: send Authorization: Bearer KEY"),
+    "not-found": Problem("not-found", "there is no such loop"),
+    "method-not-allowed": Problem("method-not-allowed", "/v1/loops has no PUT"),
+    "taken": Problem("taken", f"{_NAME_TAKEN.where}: {_NAME_TAKEN.what}", [_NAME_TAKEN]),
+    "changed": Problem("changed", "the loop got another url meanwhile: verify it again"),
+    "unverified": Problem(
+        "unverified", "the loop's url is not verified: place the verification file and verify it first"
+    ),
+    "too-large": Problem("too-large", "the body is larger than 65536 bytes"),
+    "not-json": Problem("not-json", "send the body with Content-Type: application/json"),
+    "invalid": Problem("invalid", f"{_URL_WRONG.where}: {_URL_WRONG.what}", [_URL_WRONG]),
+    "unverifiable": Problem(
+        "unverifiable",
+        f"https://shop.example/{FILE}: answered 404",
+        fetched=[{"url": f"https://shop.example/{FILE}", "status": 404, "error": "answered 404"}],
+    ),
+    "too-many-calls": Problem("too-many-calls", "a key may make 200 calls a second, 400 at once: wait 1 s"),
+    "fault": Problem("fault", "this is a fault of ours, and is in our log"),
+    "unavailable": Problem(
+        "unavailable", "Kafka did not acknowledge it in time. It may still come: ask, or send it again"
+    ),
+}

@@ -1,0 +1,119 @@
+"""The OpenAPI document: FastAPI's own, with what it can't know: examples, and which problems a call may have."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+
+from pipeline.console.examples import EXAMPLES, PROBLEMS, Example
+from pipeline.console.forms import ProfileLine
+from pipeline.console.problems import KINDS, MEDIA_TYPE, SCHEMA, Kind
+
+Json = dict[str, Any]
+
+DESCRIPTION = """\
+The feedback-loop engine of an e-mail sender: opens and clicks come in, and leave as signed POSTs to servers that proved
+they want them.
+
+Show your account's API key with every call: `Authorization: Bearer KEY`. A key sees what is its account's; all else is
+404. Bodies and answers are JSON, times are RFC 3339 in UTC. Ids are 1 to 128 characters of
+`A-Z a-z 0-9 . _ : @ + -`.
+
+A call that can't be answered gets a problem document (RFC 9457): `type` says which problem it is, `detail` is one
+sentence, `errors` says what is wrong where. A key may make 200 calls a second, 400 at once; then there is a 429 whose
+`Retry-After` says how many seconds to wait.
+"""
+TAGS = {
+    "Accounts": "An account is one sender. Made with the admin key.",
+    "Profiles and mailings": "Who the recipients are and what is sent to them. What was acknowledged here is known to "
+    "every hit that comes after it.",
+    "Links": "The tracking links of a mail.",
+    "Loops": "A loop is a wish to be told: where, about what. Nothing is sent to an address before a file on its "
+    "server proved that it wants it.",
+}
+PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
+PROBLEM: Json = {"description": "A problem document (RFC 9457)", "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}}}
+LINES: Json = {
+    "requestBody": {
+        "required": True,
+        "description": "One profile a line, each at most 64 KiB; as many lines as there are.",
+        "content": {
+            "application/x-ndjson": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"$ref": "#/components/schemas/ProfileLine"}},
+        },
+    }
+}
+
+# Beside those that follow from what a call takes.
+MORE: dict[str, tuple[Kind, ...]] = {
+    "POST /v1/accounts": ("taken",),
+    "POST /v1/loops/{loop}/verify": ("changed", "unverifiable"),
+    "POST /v1/loops/{loop}/test": ("unverified",),
+}
+WITHOUT_KAFKA = frozenset({"POST /v1/track", "POST /v1/loops/{loop}/test"})
+
+
+class Api(FastAPI):
+    """An application whose document is completed, once."""
+
+    def openapi(self) -> Json:
+        """The document."""
+        if self.openapi_schema is None:
+            self.openapi_schema = completed(super().openapi())
+        return self.openapi_schema
+
+
+def calls(document: Json) -> Iterator[tuple[str, Json]]:
+    """Every call as `POST /v1/loops`, and what the document says of it."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def completed(document: Json) -> Json:
+    """The document with all that we know."""
+    document["info"]["description"] = DESCRIPTION
+    document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
+    document["components"]["schemas"] |= {"Problem": SCHEMA, "ProfileLine": ProfileLine.model_json_schema()}
+    for call, operation in calls(document):
+        operation["summary"] = re.split("[.;]", operation["description"])[0]
+        _exemplify(operation, EXAMPLES.get(call, Example()))
+        for kind in kinds(call, operation):
+            _add_problem(operation["responses"], kind)
+    return document
+
+
+def kinds(call: str, operation: Json) -> list[Kind]:
+    """The problems that a call may have."""
+    found: list[Kind] = ["unauthorized", "too-many-calls", "fault"]
+    found += MORE.get(call, ())
+    body = operation.get("requestBody", {}).get("content", {})
+    if body:
+        found += ["not-json"] if "application/x-ndjson" in body else ["not-json", "bad-json", "too-large"]
+    if body or any("pattern" in str(parameter["schema"]) for parameter in operation.get("parameters", ())):
+        found.append("invalid")
+    if "{loop}" in call:
+        found.append("not-found")
+    if not call.startswith("GET") and call not in WITHOUT_KAFKA:
+        found.append("unavailable")
+    return sorted(found, key=lambda kind: (KINDS[kind][0], kind))
+
+
+def _exemplify(operation: Json, example: Example) -> None:
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
+        content["example"] = example.asked if media == "application/json" else example.lines
+    for status, response in operation["responses"].items():
+        if status == "default":
+            continue
+        content = response.get("content", {}).get("application/json")
+        response["description"] = "The answer" if content else "Done; nothing more to say"
+        if content:
+            content["example"] = example.answered
+
+
+def _add_problem(responses: Json, kind: Kind) -> None:
+    status, title = KINDS[kind]
+    empty = {"description": title, "content": {MEDIA_TYPE: {"schema": PROBLEM_REF, "examples": {}}}}
+    response = responses.setdefault(str(status), empty)
+    response["content"][MEDIA_TYPE]["examples"][kind] = {"summary": title, "value": PROBLEMS[kind].document()}
