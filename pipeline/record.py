@@ -28,12 +28,28 @@ class Message(Protocol):
     def value(self) -> bytes | None: ...
 
 
+# librdkafka takes records up to 1,000,000 bytes, the broker a little more. Behind an event stand an envelope and a
+# history, so an event is kept smaller; and what is too large even for its dead letter is cut, and says so.
+LARGEST_EVENT = 900_000
+LARGEST_DEAD = 900_000
+LONGEST_REASON = 500
+
+
+def cut(record: Record) -> Record:
+    """The record with as much of its value as fits into a dead-letter topic; `truncated` tells its true size."""
+    size = len(record.value or b"")
+    if size <= LARGEST_DEAD:
+        return record
+    headers = (*record.headers, ("truncated", str(size).encode()))
+    return record._replace(value=(record.value or b"")[:LARGEST_DEAD], headers=headers)
+
+
 def dead(topic: str, source: str, message: Message, reason: str) -> Record:
     """The record as it came, for the dead-letter `topic`; reason and origin in headers. `source` is the bare name."""
     headers = (
-        ("reason", reason.encode()),
+        ("reason", reason[:LONGEST_REASON].encode()),
         ("topic", source.encode()),
         ("partition", str(message.partition()).encode()),
         ("offset", str(message.offset()).encode()),
     )
-    return Record(topic, message.key() or b"", message.value(), headers)
+    return cut(Record(topic, message.key() or b"", message.value(), headers))

@@ -164,7 +164,7 @@ class Settings(BaseSettings):
     spool_limit: Annotated[int, BeforeValidator(_size)] = 2 * 2**30
     table_store: Literal["memory", "disk"] = "memory"
     recheck: Annotated[timedelta | None, BeforeValidator(_off_or_duration)] = timedelta(days=7)
-    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{0,60}$")] = ""
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,60}$")] = ""
     topic_partitions: Annotated[int, Field(ge=1, le=1000)] = 12
     topic_replication: Annotated[int, Field(ge=1, le=9)] = 1
     database_url: str = Field("", repr=False)

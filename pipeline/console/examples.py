@@ -99,7 +99,7 @@ PROBLEMS: dict[Kind, Problem] = {
         f"https://shop.example/{FILE}: answered 404",
         fetched=[{"url": f"https://shop.example/{FILE}", "status": 404, "error": "answered 404"}],
     ),
-    "too-many-calls": Problem("too-many-calls", "a key may make 200 calls a second, 400 at once: wait 1 s"),
+    "too-many-calls": Problem("too-many-calls", "a key may make 1000 calls a second, 2000 at once: wait 1 s"),
     "fault": Problem("fault", "this is a fault of ours, and is in our log"),
     "unavailable": Problem(
         "unavailable", "Kafka did not acknowledge it in time. It may still come: ask, or send it again"

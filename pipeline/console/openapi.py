@@ -21,7 +21,7 @@ Show your account's API key with every call: `Authorization: Bearer KEY`. A key 
 `A-Z a-z 0-9 . _ : @ + -`.
 
 A call that can't be answered gets a problem document (RFC 9457): `type` says which problem it is, `detail` is one
-sentence, `errors` says what is wrong where. A key may make 200 calls a second, 400 at once; then there is a 429 whose
+sentence, `errors` says what is wrong where. A key may make 1000 calls a second, 2000 at once; then there is a 429 whose
 `Retry-After` says how many seconds to wait.
 """
 TAGS = {

@@ -1,7 +1,6 @@
 """Deliver's door to the world: polls deliveries, posts them by libcurl, produces what came of it, commits."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import time
@@ -255,12 +254,12 @@ class Deliver:
     async def _end(self, tasks: list["asyncio.Task[None]"], watch: list["asyncio.Task[None]"]) -> None:
         for task in [*tasks, *watch]:
             task.cancel()
-        for task in [*tasks, *watch]:
-            with contextlib.suppress(asyncio.CancelledError, KafkaException):
-                await task
-        await self._deliveries.close()
-        await asyncio.to_thread(self._router.stop)
-        self._wire.close()
+        await asyncio.gather(*tasks, *watch, return_exceptions=True)  # what failed is raised by `run`
+        try:
+            await self._deliveries.close()
+        finally:
+            await asyncio.to_thread(self._router.stop)
+            self._wire.close()
 
     async def _broken(self) -> None:
         """A worker that can't write, or has a fault, stops; the next owner begins below what was not done."""

@@ -17,7 +17,7 @@ from pipeline.model.ids import utc
 from pipeline.model.loops import Loop, LoopState
 from pipeline.model.sealed import SealBrokenError
 from pipeline.model.standing import Standing
-from pipeline.record import Message, Record, dead
+from pipeline.record import LONGEST_REASON, Message, Record, dead
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,10 @@ def read(message: Message, source: str) -> Delivery | Record:
     try:
         return _delivery.decode(message.value() or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-        return dead(topics.DELIVERIES_DEAD, source, message, f"value: {wrong}")
+        letter = dead(topics.DELIVERIES_DEAD, source, message, f"value: {wrong}")
+        # The topic is compacted: a key of its own, and a value, or the next one would take its place.
+        key = f"{(message.key() or b'').decode(errors='replace')}/{source}-{message.partition()}-{message.offset()}"
+        return letter._replace(key=key.encode(), value=letter.value or b"null")
 
 
 def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: Unseal) -> Post | Dead | str:
@@ -122,7 +125,7 @@ def onward(delivery: Delivery, ladder: Ladder, now: float) -> Record | None:
 def buried(delivery: Delivery, reason: str) -> Record:
     """A dead letter with its history; the reason in a header, as all dead letters have it."""
     key = f"{delivery.loop}/{delivery.id}".encode()
-    return Record(topics.DELIVERIES_DEAD, key, _json.encode(delivery), (("reason", reason.encode()),))
+    return Record(topics.DELIVERIES_DEAD, key, _json.encode(delivery), (("reason", reason[:LONGEST_REASON].encode()),))
 
 
 def _retry(delivery: Delivery, due: float, ladder: Ladder, now: float) -> Record:
@@ -133,7 +136,7 @@ def _retry(delivery: Delivery, due: float, ladder: Ladder, now: float) -> Record
 
 def _failed(post: Post, sent: Sent, error: str) -> Delivery:
     attempts = post.delivery.attempts + 1
-    failed = Failed(attempt=attempts, at=utc(post.at), error=error, status=sent.reply.status)
+    failed = Failed(attempt=attempts, at=utc(post.at), error=error[:LONGEST_REASON], status=sent.reply.status)
     return msgspec.structs.replace(post.delivery, attempts=attempts, holds=0, history=[*post.delivery.history, failed])
 
 

@@ -76,11 +76,18 @@ class Joiner:
         while True:
             try:
                 if isinstance(output, bytes):
-                    produce(self._events, output, message.key(), message.partition() or 0, receipt)
+                    produce(self._events, output, message.key(), message.partition() or 0, on_delivery=receipt)
                 else:
                     DEAD.inc()
                     headers = list(output.headers)
-                    produce(self._kafka.full(output.topic), output.value, output.key, -1, receipt, headers)
+                    produce(
+                        self._kafka.full(output.topic),
+                        output.value,
+                        output.key,
+                        -1,
+                        on_delivery=receipt,
+                        headers=headers,
+                    )
                 return
             except BufferError:
                 await self.outbox.breathe()

@@ -2,7 +2,7 @@
 
 from pipeline import topics
 from pipeline.enrich.join import Rows, UnreadableError, event_of
-from pipeline.record import Message, Record, dead
+from pipeline.record import LARGEST_EVENT, Message, Record, dead
 
 
 def outcome(message: Message, profiles: Rows, tags: Rows) -> bytes | Record:
@@ -11,7 +11,8 @@ def outcome(message: Message, profiles: Rows, tags: Rows) -> bytes | Record:
     Bytes, not a Record, in the common case: this runs once a hit.
     """
     try:
-        return event_of(message.key(), message.value(), profiles, tags)
+        event = event_of(message.key(), message.value(), profiles, tags)
+        return event if len(event) <= LARGEST_EVENT else buried(message, f"event: would be {len(event)} bytes")
     except UnreadableError as wrong:
         return buried(message, str(wrong))
 

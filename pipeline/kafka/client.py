@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
 
 from pipeline.kafka.seam import Consumer, Offsets, Place, Producer
@@ -19,6 +19,7 @@ Answer = TypeVar("Answer")
 LOG_LEVEL = 2
 QUESTION_SECONDS = 10.0
 SAID_SECONDS = 10.0  # librdkafka repeats itself many times a second
+COMMITTED = IsolationLevel.READ_COMMITTED  # as our readers read: what is not committed was not acknowledged
 RETRY_SECONDS = 0.1
 SPREAD_SECONDS = 3.0  # until every broker knows of a topic that was just made
 PATIENCE_SECONDS = 60.0  # a broker that is away so long is told of by the end of the process
@@ -27,6 +28,12 @@ PASSING = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._NOENT,  # noqa: SLF001
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.REQUEST_TIMED_OUT,
@@ -61,8 +68,9 @@ def patiently(question: Callable[[], Answer], again: Callable[[], None]) -> Answ
     while True:
         try:
             return question()
-        except KafkaException as failed:
-            if failed.args[0].code() not in PASSING or time.monotonic() > deadline:
+        except (KafkaException, TimeoutError) as failed:
+            passes = isinstance(failed, TimeoutError) or failed.args[0].code() in PASSING
+            if not passes or time.monotonic() > deadline:
                 raise
             again()
             time.sleep(RETRY_SECONDS)
@@ -149,8 +157,12 @@ class Cluster:
             return {}
 
         def answered() -> Offsets:
-            answers = self._admin.list_offsets(asked, request_timeout=QUESTION_SECONDS)
-            return {(self.bare(at.topic), at.partition): answer.result().offset for at, answer in answers.items()}
+            client = (
+                self._admin
+            )  # held until all is answered: another thread may ask anew, and a dropped client is mute
+            answers = client.list_offsets(asked, isolation_level=COMMITTED, request_timeout=QUESTION_SECONDS)
+            ends = {place: answer.result(2 * QUESTION_SECONDS).offset for place, answer in answers.items()}
+            return {(self.bare(place.topic), place.partition): end for place, end in ends.items()}
 
         return patiently(answered, self._ask_anew)
 

@@ -133,6 +133,7 @@ class MemoryProducer:
         value: bytes | None = None,
         key: bytes | None = None,
         partition: int = -1,
+        *,
         on_delivery: OnDelivery | None = None,
         headers: Sequence[tuple[str, bytes]] | None = None,
     ) -> None:

@@ -26,7 +26,7 @@ class Outbox:
         topic): nothing was taken.
         """
         topic, headers = self._kafka.full(record.topic), list(record.headers) or None
-        self.producer.produce(topic, record.value, record.key, record.partition, told, headers)
+        self.producer.produce(topic, record.value, record.key, record.partition, on_delivery=told, headers=headers)
         self.wake()
 
     def wake(self) -> None:

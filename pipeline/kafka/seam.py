@@ -30,6 +30,7 @@ class Producer(Protocol):
         value: bytes | None = None,
         key: bytes | None = None,
         partition: int = -1,
+        *,  # confluent-kafka takes headers in another place than its own documentation says, and drops them in silence
         on_delivery: OnDelivery | None = None,
         headers: Sequence[tuple[str, bytes]] | None = None,
     ) -> None: ...

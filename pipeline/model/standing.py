@@ -67,10 +67,12 @@ class Standings:
         self._judge(loop)
 
     def _judge(self, loop: str) -> None:
-        row, before = self._loops.get(loop), self._standing.pop(loop, None)
-        if before is not None:
+        row, before = self._loops.get(loop), self._standing.get(loop)
+        if before is not None and (row is None or row.account != before.loop.account):
             self._accounts[before.loop.account].pop(loop, None)
-        if row is not None:
+        if row is None:
+            self._standing.pop(loop, None)
+        else:  # put in by one assignment: who reads meanwhile finds the old one, never none
             found = self._found.get(loop)
             standing = Standing(row, *state_of(row, found if isinstance(found, LoopState) else None))
             self._standing[loop] = self._accounts[row.account][loop] = standing

@@ -119,7 +119,9 @@ class Router(Thread):
         topic, headers = self._kafka.full(record.topic), list(record.headers) or None
         while True:
             try:
-                self._producer.produce(topic, record.value, record.key, record.partition, told, headers)
+                self._producer.produce(
+                    topic, record.value, record.key, record.partition, on_delivery=told, headers=headers
+                )
                 return
             except BufferError:
                 self._producer.poll(POLL_SECONDS)

@@ -6,7 +6,7 @@ from pipeline import topics
 from pipeline.model.deliveries import Delivery
 from pipeline.model.ids import delivery_id
 from pipeline.model.standing import Standing, Standings
-from pipeline.record import Message, Record, dead
+from pipeline.record import LARGEST_EVENT, Message, Record, dead
 from pipeline.route.holds import Holds
 from pipeline.route.matching import Matter, wants
 
@@ -20,6 +20,8 @@ _json = msgspec.json.Encoder()
 def outcome(message: Message, standings: Standings, holds: Holds) -> list[Record]:
     """The deliveries of an event, keyed by their loop, and the holds it begins; a dead letter if it can't be read."""
     value = message.value() or b""
+    if len(value) > LARGEST_EVENT:
+        return [dead(topics.HITS_DEAD, topics.EVENTS, message, f"value: is {len(value)} bytes, over {LARGEST_EVENT}")]
     try:
         event = _matter.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
@@ -37,6 +39,8 @@ def outcome(message: Message, standings: Standings, holds: Holds) -> list[Record
 def missed(message: Message, standing: Standing) -> Record | None:
     """The delivery of an event the loop missed, for `replays`, under the id it would have had; None if unwanted."""
     value = message.value() or b""
+    if len(value) > LARGEST_EVENT:
+        return None
     try:
         event = _matter.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

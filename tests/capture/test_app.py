@@ -80,7 +80,7 @@ class Failing(MemoryProducer):
         def instead(_error: KafkaError | None, message: Any) -> None:
             on_delivery(KafkaError(KafkaError._MSG_TIMED_OUT), message)
 
-        super().produce(topic, value, key, partition, instead, headers)
+        super().produce(topic, value, key, partition, on_delivery=instead, headers=headers)
 
 
 class Broken(Memory):
@@ -167,7 +167,7 @@ def test_an_ack_that_comes_after_the_answer_changes_nothing(monkeypatch: pytest.
 
     class Slow(Silent):
         def produce(self, *_record: Any, **_more: Any) -> None:
-            heard.append(_record[4])
+            heard.append(_more["on_delivery"])
 
     [reply], _ = served(Broken(Slow), Scope(PIXEL))
     heard[0](None, None)  # type: ignore[arg-type]

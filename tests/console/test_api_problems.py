@@ -161,10 +161,10 @@ class Failing(MemoryProducer):
         super().__init__(memory)
         self._fault = fault
 
-    def produce(self, topic: str, *rest: Any) -> None:
+    def produce(self, topic: str, *rest: Any, **told: Any) -> None:
         if topic == "profiles":
             raise self._fault
-        super().produce(topic, *rest)
+        super().produce(topic, *rest, **told)
 
 
 class Silent(MemoryProducer):

@@ -29,10 +29,11 @@ class Refusing(MemoryProducer):
         value: bytes | None = None,
         key: bytes | None = None,
         partition: int = -1,
+        *,
         on_delivery: OnDelivery | None = None,
         headers: Sequence[tuple[str, bytes]] | None = None,
     ) -> None:
-        super().produce(topic, value, key, partition, on_delivery, headers)
+        super().produce(topic, value, key, partition, on_delivery=on_delivery, headers=headers)
         if key == b"acme/3":
             told, message = self._untold.pop()
             error = KafkaError(KafkaError._MSG_TIMED_OUT)

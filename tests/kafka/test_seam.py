@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
@@ -13,7 +14,9 @@ from pipeline.kafka.consume import Batch, Feed, Moves
 from pipeline.kafka.memory import Memory
 from pipeline.kafka.mirror import Mirror
 from pipeline.kafka.murmur2 import partition_of
+from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.seam import Kafka, Place
+from pipeline.record import Record
 
 PARTITIONS = 4
 Put = Callable[..., None]
@@ -85,6 +88,22 @@ def test_a_key_is_placed_by_murmur2_as_java_places_it(kafka: Kafka) -> None:
         )
     producer.flush(30)
     assert placed == {key: partition_of(key.encode(), PARTITIONS) for key in keys}
+
+
+def test_a_record_arrives_with_its_headers_from_each_way_of_sending_one(
+    kafka: Kafka, feeds: Callable[..., Feed]
+) -> None:
+    outbox = Outbox(kafka, kafka.producer())
+    headers = (("reason", b"why"), ("offset", b"42"))
+    outbox.send(Record(topics.HITS, b"shop/jane", None, headers), lambda _error, _message: None)
+    outbox.producer.flush(30)
+    feed, found = feeds(), list[Any]()
+    deadline = time.monotonic() + 30
+    while not found and time.monotonic() < deadline:
+        found += [message for batch in feed.fetch(10, 0.1) for message in batch.messages]
+    assert [(message.key(), message.value(), message.headers()) for message in found] == [
+        (b"shop/jane", None, list(headers))
+    ]
 
 
 def test_a_new_group_starts_at_the_earliest_record_and_keeps_order_within_a_key(
