@@ -46,7 +46,9 @@ COMMANDS = _commands(typer.main.get_command(cli.app))
 def test_the_commands_of_the_contract_that_this_version_has() -> None:
     assert {" ".join(words) for words in COMMANDS} >= {
         "up", "broker", "capture", "enrich", "deliver", "console", "map", "topics plan", "topics apply", "topics list",
-        "schemas write", "schemas check",
+        "schemas write", "schemas check", "accounts add", "accounts list", "accounts key", "profiles load",
+        "mailings load", "loops list", "loops add", "loops verify", "loops test", "loops pause", "loops resume",
+        "loops rotate", "loops remove", "tail events", "tail attempts",
     }  # fmt: skip
 
 
@@ -56,7 +58,7 @@ def test_every_command_has_help(words: tuple[str, ...]) -> None:
     assert result.exit_code == 0
     assert result.output.lstrip().startswith("Usage: ")
     assert "--help" in result.output
-    if words and words not in {("topics",), ("schemas",)}:
+    if len(words) > 1:
         assert len(result.output.splitlines()) > 4, "it says what it does"
 
 
