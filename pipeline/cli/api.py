@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 60.0
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 TRIES = 8
+BACKOFF_SECONDS = 0.25  # doubled each time where no Retry-After says better
 LONGEST_WAIT_SECONDS = 30
 UNAUTHORIZED = 401
 JSON = "application/json"
@@ -123,7 +124,7 @@ def _retry() -> "Retry":
         read=1,  # a kept connection that the other side just closed
         allowed_methods=None,
         status_forcelist={429, 503},
-        backoff_factor=0.25,
+        backoff_factor=BACKOFF_SECONDS,
         raise_on_status=False,
     )
 

@@ -100,6 +100,7 @@ def _object(number: int, text: bytes, kind: Kind, decoder: "msgspec.json.Decoder
     if len(text) > LINE_LIMIT:
         return Bad(number, text[:SHOWN], f"is longer than {LINE_LIMIT} bytes")
     try:
+        text.decode()  # the decoder looks at what it was asked for, and one bad byte would spoil a whole chunk
         named = decoder.decode(text)
         if named.id is None:
             return _renamed(number, text, kind)

@@ -40,13 +40,14 @@ Send = Callable[[list[Good]], list[Bad]]
 
 
 def chunked(rows: Iterable[Good | Bad], lines: Lines, most: int) -> Iterator[Chunk]:
-    """Chunks of up to `most` rows and about CHUNK_BYTES."""
+    """Chunks of up to `most` rows and about CHUNK_BYTES, which is well below what the API takes."""
     chunk, size = Chunk([], [], set(), 0), 0
     for row in rows:
-        size += len(row.text)
         if isinstance(row, Bad):
+            size += len(row.text)
             chunk.bad.append(row)
         else:
+            size += len(row.body)
             chunk.good.append(row)
             chunk.ids.add(row.id)
         if len(chunk.good) + len(chunk.bad) >= most or size >= CHUNK_BYTES:
