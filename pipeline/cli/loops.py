@@ -105,15 +105,15 @@ def verify(loop: LoopId, key: Key = "", as_json: AsJson = False) -> None:
 def send_test(loop: LoopId, key: Key = "", as_json: AsJson = False) -> None:
     """Sends one signed test POST and shows the answer. Exits 1 where that is no 2xx."""
     answer = _api(key).call("POST", path("loops", loop, "test"))
-    status = answer.get("status")
+    status, error = answer["status"], answer.get("error")
     if as_json:
         say_json(answer)
     else:
-        took = f" after {answer['ms']} ms" if answer.get("ms") is not None else ""
-        say(f"answered {status}{took}" if status else f"no answer{took}: {answer.get('error') or 'see loopwire tail'}")
-        if answer.get("response"):
-            say(str(answer["response"])[:EXCERPT])
-    if not status or not 200 <= status <= 299:
+        said = f"answered {status}" if status else "no answer"
+        say(f"{said} after {answer['ms']:.0f} ms{f': {error}' if error else ''}")
+        if answer["response"]:
+            say(answer["response"][:EXCERPT])
+    if error or not status or not 200 <= status <= 299:
         raise SystemExit(1)
 
 

@@ -143,7 +143,11 @@ def test_what_was_done_is_told(
     ("answer", "told"),
     [
         ({"status": 500, "ms": 7, "response": "oo\x1b[2Jps\n"}, "answered 500 after 7 ms\noo\\x1b[2Jps\\n\n"),
-        ({"status": None, "ms": 5000, "error": "connection refused"}, "no answer after 5000 ms: connection refused\n"),
+        (
+            {"status": None, "ms": 5000.4, "response": "", "error": "connection refused"},
+            "no answer after 5000 ms: connection refused\n",
+        ),
+        ({"status": 200, "ms": 9.0, "response": "o", "error": "cut short"}, "answered 200 after 9 ms: cut short\no\n"),
     ],
 )
 def test_a_test_post_that_failed_exits_1(served: Api, loopwire: Loopwire, answer: object, told: str) -> None:
