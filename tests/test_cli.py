@@ -95,6 +95,17 @@ console  takes profiles, mailings and loops by API  (console/api.py)
     assert max(map(len, out.splitlines())) <= 100
 
 
+def test_the_shell_can_complete_commands() -> None:
+    asked = {"_LOOPWIRE_COMPLETE": "complete_bash", "COMP_WORDS": "loopwire loops re", "COMP_CWORD": "2"}
+    result = CliRunner().invoke(cli.app, [], env=PLAIN | asked, prog_name="loopwire")
+    assert result.output.split() == ["resume", "remove"]
+
+
+def test_a_stage_s_process_carries_nothing_of_the_commands() -> None:
+    code = "import sys, pipeline.cli; print(sorted({'requests', 'rich', 'faust'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_the_version_is_told() -> None:
     assert _run("version") == (0, f"{__version__}\n", "")
 

@@ -13,7 +13,7 @@ from pipeline.cli.mistakes import Mistake
 from pipeline.cli.screen import AdminKey, AsJson, say, say_json, table, warn
 from pipeline.model.accounts import Account
 from pipeline.model.ids import is_account
-from pipeline.settings import Settings, SettingsError, token_keys
+from pipeline.settings import Settings, SettingsError
 from pipeline.topics import ACCOUNTS
 
 app = typer.Typer(no_args_is_help=True, help="Accounts and their keys.")
@@ -94,16 +94,12 @@ def _account(row: tuple[bytes, bytes]) -> Account | None:
 
 def _token_keys(read: Settings) -> dict[str, bytes]:
     """TOKEN_KEYS as set or made before: none is made here, it would be nobody's."""
-    text = keys.at_hand(read, "token_keys")
-    if not text:
+    if not read.kafka and not keys.at_hand(read, "token_keys"):
         raise SettingsError(
             f"LOOPWIRE_TOKEN_KEYS: is not set, and there is no {read.data / 'token_keys'}: "
             "set what capture and console have, or LOOPWIRE_DATA"
         )
-    try:
-        return token_keys(text)
-    except ValueError as wrong:
-        raise SettingsError(f"{read.data / 'token_keys'}: {wrong}") from wrong
+    return keys.link_keys(read)
 
 
 def _time(account: Account) -> str:
