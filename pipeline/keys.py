@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pipeline.settings import Settings, SettingsError, key_bytes, token_keys
 
@@ -32,6 +32,20 @@ def admin_key(settings: Settings) -> str:
     if settings.admin_key or settings.kafka:
         return settings.admin_key
     return _kept(settings.data / "admin_key", lambda: "adm_" + secrets.token_urlsafe(32))
+
+
+def at_hand(settings: Settings, name: Literal["admin_key", "token_keys"]) -> str:
+    """The key as it was set, or made before in DATA; empty where neither. It makes none, wherever it is asked."""
+    given: str = getattr(settings, name)
+    if given or settings.kafka:
+        return given
+    path = settings.data / name
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as failed:
+        raise SettingsError(f"LOOPWIRE_DATA: {path} can't be used: {failed.strerror}") from failed
 
 
 def _made(settings: Settings, name: str, make: Maker, parse: Callable[[str], Key]) -> Key:

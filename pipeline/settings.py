@@ -122,6 +122,20 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _servers(text: str) -> str:
+    for server in text.split(",") if text else ():
+        match = re.fullmatch(r"\s*(?:[A-Z_]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})\s*", server)
+        if not match or not 0 < int(match[2]) < 65536:
+            raise ValueError(f"{server.strip()!r} is not host:port")
+    return text
+
+
+def _proxy(text: str) -> str:
+    if text and not re.fullmatch(r"(https?|socks5h?)://[^\s/?#]+/?", text):
+        raise ValueError("must be a proxy's address such as http://proxy.example.com:3128")
+    return text
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
@@ -135,7 +149,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    kafka: str = ""
+    kafka: Annotated[str, AfterValidator(_servers)] = ""
     kafka_config: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)] = Field({}, repr=False)
     group_protocol: Literal["consumer", "classic"] = "consumer"
     data: Path = Path(".loopwire")
@@ -157,7 +171,7 @@ class Settings(BaseSettings):
         "5s,1m,5m,30m,2h,6h,12h,24h,24h,24h", validate_default=True
     )
     allow_networks: Networks = ()
-    egress_proxy: str = Field("", repr=False)
+    egress_proxy: Annotated[str, AfterValidator(_proxy)] = Field("", repr=False)
     trusted_proxies: Networks = ()
     ip_policy: Literal["full", "truncate", "hash", "none"] = "full"
     spool_deadline: Duration = timedelta(milliseconds=150)

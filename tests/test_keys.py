@@ -54,6 +54,16 @@ def test_with_a_kafka_of_its_own_an_installation_s_keys_must_be_set(tmp_path: Pa
     assert not (tmp_path / "data").exists()
 
 
+def test_a_key_that_was_made_is_at_hand_and_none_is_made_by_asking(tmp_path: Path) -> None:
+    read = settings.read(data=tmp_path / "data")
+    assert (keys.at_hand(read, "admin_key"), keys.at_hand(read, "token_keys")) == ("", "")
+    assert not read.data.exists()
+    made = keys.admin_key(read)
+    assert keys.at_hand(read, "admin_key") == made
+    assert keys.at_hand(settings.read(data=read.data, kafka="kafka:9092"), "admin_key") == ""
+    assert keys.at_hand(settings.read(data=read.data, admin_key="adm_set"), "admin_key") == "adm_set"
+
+
 def _ask(data: Path, start: Any, answers: Any) -> None:
     start.wait()
     answers.put(_all(settings.read(data=data)))

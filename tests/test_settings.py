@@ -102,7 +102,7 @@ def test_how_a_setting_is_written(monkeypatch: pytest.MonkeyPatch, name: str, va
         ("TOKEN_KEYS", f"1:{KEY},", "must be kid:base64,... with a kid of 1 to 16 letters, digits, - or _"),
         ("TOKEN_KEYS", f"1:{KEY},1:{OTHER}", "has the kid 1 twice"),
         ("TOKEN_KEYS", f"1:{KEY},new:c2hvcnQ=", "key new must be 32 bytes, base64; it is 5 bytes"),
-        ("TOPIC_PREFIX", "my.topics-", "String should match pattern '^[A-Za-z0-9-]{0,60}$'"),
+        ("TOPIC_PREFIX", "my topics-", "String should match pattern '^[A-Za-z0-9._-]{0,60}$'"),
         ("IP_POLICY", "some", "Input should be 'full', 'truncate', 'hash' or 'none'"),
         ("TABLE_STORE", "rocks", "Input should be 'memory' or 'disk'"),
     ],

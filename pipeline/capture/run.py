@@ -265,7 +265,27 @@ class _Granian(Server):
 
 def run(settings: Settings) -> None:
     """`loopwire capture`: serves until SIGTERM or SIGINT; SettingsError where a key or the address can't be used."""
+    _try_out(settings)
     serve(settings, lambda: Cluster(settings))
+
+
+def _try_out(settings: Settings) -> None:
+    """SettingsError where no producer can be made: tried in a process of its own, since we fork and have no threads."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            Cluster(settings).producer(**PRODUCER)
+        except SettingsError as wrong:
+            os.write(theirs, str(wrong).encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as said:
+        wrong_words = said.read().decode()
+    os.waitpid(child, 0)
+    if wrong_words:
+        raise SettingsError(wrong_words)
 
 
 def serve(settings: Settings, connect: Callable[[], Kafka]) -> None:

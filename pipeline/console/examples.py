@@ -74,6 +74,8 @@ EXAMPLES: dict[str, Example] = {
     "PATCH /v1/loops/{loop}": Example({"events": ["open", "click", "bounce"], "rate": 50}, ACTIVE | {"rate": 50}),
     "DELETE /v1/loops/{loop}": Example(),
     "POST /v1/loops/{loop}/verify": Example(None, ACTIVE),
+    "POST /v1/loops/{loop}/pause": Example(None, ACTIVE | {"state": "paused"}),
+    "POST /v1/loops/{loop}/resume": Example(None, ACTIVE),
     "POST /v1/loops/{loop}/test": Example(None, {"status": 200, "ms": 41.7, "response": "thank you"}),
     "POST /v1/loops/{loop}/secrets": Example(None, {"secret": SECRET, "old_expires_at": "2026-03-21T09:00:00Z"}),
 }

@@ -6,21 +6,38 @@ read as its last, so what the tables say counts.
 """
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from pipeline.model.hits import AnyHit
-from pipeline.model.mailings import Mailing
-from pipeline.model.profiles import Profile
 
 Tail = bytes  # b',"tags":["a"]': what a row adds to an event
 Rows = Mapping[bytes, Tail]
 Row = TypeVar("Row")
 
+
+class ProfileRow(msgspec.Struct, frozen=True):
+    """What the join reads of a profile: anyone may write the topic, and the rest of a row can't spoil it."""
+
+    id: str | None = None
+    account: str | None = None
+    email: str | None = None
+    fields: dict[str, Any] | None = None
+    interests: list[str] | None = None
+
+
+class MailingRow(msgspec.Struct, frozen=True):
+    """What the join reads of a mailing."""
+
+    mailing: str | None = None
+    account: str | None = None
+    tags: list[str] | None = None
+
+
 _hit = msgspec.json.Decoder(AnyHit)
-_profile = msgspec.json.Decoder(Profile)
-_mailing = msgspec.json.Decoder(Mailing)
+_profile = msgspec.json.Decoder(ProfileRow)
+_mailing = msgspec.json.Decoder(MailingRow)
 _json = msgspec.json.Encoder()
 
 
@@ -48,15 +65,15 @@ def event_of(key: bytes | None, value: bytes | None, profiles: Rows, tags: Rows)
 
 def profile_tail(key: bytes, value: bytes) -> Tail:
     """What a profile's row adds: recipient, fields, interests; UnreadableError where it can't be read."""
-    row: Profile = _row(_profile, value)
-    _same(key, f"{row.account}/{row.id}")
+    row: ProfileRow = _row(_profile, value)
+    _same(key, row.account, row.id)
     return _tail({"recipient": row.email, "fields": row.fields or None, "interests": row.interests or None})
 
 
 def tags_tail(key: bytes, value: bytes) -> Tail:
     """What a mailing's row adds: its tags; UnreadableError where it can't be read."""
-    row: Mailing = _row(_mailing, value)
-    _same(key, f"{row.account}/{row.mailing}")
+    row: MailingRow = _row(_mailing, value)
+    _same(key, row.account, row.mailing)
     return _tail({"tags": row.tags or None})
 
 
@@ -67,9 +84,11 @@ def _row(decoder: msgspec.json.Decoder[Row], value: bytes) -> Row:
         raise UnreadableError(f"value: {wrong}") from wrong
 
 
-def _same(key: bytes, own: str) -> None:
-    if key != own.encode():
-        raise UnreadableError(f"key: is {_shown(key)}, but the value is of {own}")
+def _same(key: bytes, account: str | None, name: str | None) -> None:
+    """What the value says of its owner is what the key says; a value that says nothing leaves it to the key."""
+    owner, _, own = key.decode(errors="replace").partition("/")
+    if (account or owner, name or own) != (owner, own):
+        raise UnreadableError(f"key: is {_shown(key)}, but the value is of {account or owner}/{name or own}")
 
 
 def _tail(added: dict[str, object]) -> Tail:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
 import faust
@@ -25,7 +26,7 @@ from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.receipt import Receipt
 from pipeline.kafka.seam import Kafka, Message
 from pipeline.record import Record
-from pipeline.settings import Settings, read
+from pipeline.settings import Settings, SettingsError, read
 
 log = logging.getLogger(__name__)
 Out = TypeVar("Out")
@@ -108,12 +109,17 @@ class Hits(Service):
         # The consumer and the tables belong to one thread; the join and the acknowledgements to the event loop.
         self._thread = ThreadPoolExecutor(1, "hits")
         self._committed_at = 0.0
-        self._address = settings.console_host, settings.metrics_port
         self.ready = False
+        server = health.serve(settings.console_host, settings.metrics_port, lambda: self.ready)
+        # What was opened is closed, the last first, however far the start came.
+        self._leaving = ExitStack()
+        self._ending = ExitStack()
+        self._ending.callback(server.server_close)
+        self._ending.callback(server.shutdown)
 
     async def on_start(self) -> None:
         """Checks the topics, loads the mailings, joins the group."""
-        self._health = health.serve(*self._address, lambda: self.ready)
+        self._ending.callback(self._thread.shutdown)
         await self._on_thread(self._open)
 
     @Service.task
@@ -134,21 +140,21 @@ class Hits(Service):
     async def on_stop(self) -> None:
         """Waits for what is under way, commits, leaves the group, so that the next owner starts at once."""
         self.ready = False
-        leaving = asyncio.ensure_future(self._on_thread(self._close))
+        leaving = asyncio.ensure_future(self._on_thread(self._leaving.close))
         while not leaving.done():
             await self._joiner.outbox.breathe()
         await leaving
-        self._thread.shutdown()
-        self._health.shutdown()
-        self._health.server_close()
+        self._ending.close()
 
     def _open(self) -> None:
         tables = self._joiner.tables
         check_family(self._kafka, topics.family(topics.read(), "profile"))
         self._mirror = Mirror(self._kafka, {topics.PROFILES: tables.put_profile, topics.TAGS: tables.put_tags})
+        self._leaving.callback(self._mirror.close)
         self._mirror.follow_all([topics.TAGS])
         self._mirror.catch_up()
         self._hits = Feed(self._kafka, "enrich", [topics.HITS], Moves(self._gain, self._settle, self._lose))
+        self._leaving.callback(self._hits.close)
 
     def _fetch(self) -> list[Batch]:
         batches = self._hits.fetch(AT_ONCE, FETCH_SECONDS)
@@ -173,10 +179,6 @@ class Hits(Service):
     def _lose(self, places: Places) -> None:
         self._mirror.forget((topics.PROFILES, partition) for _, partition in places)
         self._joiner.tables.drop(partition for _, partition in places)
-
-    def _close(self) -> None:
-        self._hits.close()
-        self._mirror.close()
 
     async def _on_thread(self, work: Callable[[], Out]) -> Out:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -218,10 +220,8 @@ def run(settings: Settings) -> None:
     """Runs the stage until SIGTERM or SIGINT; exits 1 where it could not go on."""
     for name in ("faust", "mode"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    cluster = Cluster(settings)
-    check_family(cluster, topics.family(topics.read(), "profile"))  # one clear line, before Faust has the word
     worker = faust.Worker(
-        build(settings, cluster),
+        build(settings, _checked(settings)),
         quiet=True,
         override_logging=False,
         redirect_stdouts=False,
@@ -231,8 +231,20 @@ def run(settings: Settings) -> None:
     worker.execute_from_commandline()
 
 
+def _checked(settings: Settings) -> Cluster:
+    """The cluster, its topics as they should be: one clear line where not, before Faust has the word."""
+    cluster = Cluster(settings)
+    check_family(cluster, topics.family(topics.read(), "profile"))
+    return cluster
+
+
 def __getattr__(name: str) -> faust.App:
     """`faust -A pipeline.enrich.run worker` asks for `app`; nothing runs at import."""
     if name != "app":
         raise AttributeError(name)
-    return build(read())
+    try:
+        settings = read()
+        cluster = _checked(settings)
+        return build(settings, cluster)
+    except (SettingsError, KafkaException) as wrong:
+        raise SystemExit(f"loopwire: {wrong.args[0]}") from None

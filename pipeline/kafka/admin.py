@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its _
     ResourceType,
 )
 
-from pipeline.kafka.client import Cluster, common
+from pipeline.kafka.client import Cluster, common, made
 from pipeline.kafka.seam import Kafka
 from pipeline.settings import Settings
 from pipeline.topics import Wanted, read, wanted
@@ -70,7 +70,7 @@ class Admin:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._cluster = Cluster(settings)
-        self._client = AdminClient(common(settings))
+        self._client = made(AdminClient, common(settings))
 
     def plan(self) -> list[Step]:
         """What the cluster lacks against topics/; KafkaException where it can't be asked."""

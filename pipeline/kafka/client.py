@@ -10,7 +10,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPar
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
 
 from pipeline.kafka.seam import Consumer, Offsets, Place, Producer
-from pipeline.settings import Settings
+from pipeline.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -59,6 +59,16 @@ def common(settings: Settings) -> dict[str, Any]:
 GROUP_WORDS = frozenset({"group.protocol", "group.remote.assignor", "session.timeout.ms", "heartbeat.interval.ms"})
 
 
+def made(kind: Callable[[dict[str, Any]], Answer], config: dict[str, Any]) -> Answer:
+    """A client of that kind; SettingsError where librdkafka does not take the configuration."""
+    try:
+        return kind(config)
+    except KafkaException as refused:
+        if refused.args[0].code() != KafkaError._INVALID_ARG:  # noqa: SLF001
+            raise
+        raise SettingsError(f"LOOPWIRE_KAFKA_CONFIG: {refused.args[0].str()}") from refused
+
+
 def patiently(question: Callable[[], Answer], again: Callable[[], None]) -> Answer:
     """The answer to a question put to the cluster, asked again, after `again`, while what hinders it may pass.
 
@@ -104,7 +114,7 @@ class Cluster:
             }
             | more
         )
-        return cast("Producer", confluent_kafka.Producer(config))
+        return cast("Producer", made(confluent_kafka.Producer, config))
 
     def consumer(self, group: str, **more: Any) -> Consumer:  # noqa: ANN401
         config = (
@@ -120,7 +130,7 @@ class Cluster:
             }
             | more
         )
-        return cast("Consumer", confluent_kafka.Consumer(config))
+        return cast("Consumer", made(confluent_kafka.Consumer, config))
 
     def reader(self) -> Consumer:
         config = common(self._settings) | {
@@ -130,7 +140,7 @@ class Cluster:
             "enable.partition.eof": True,
             "queued.max.messages.kbytes": 65_536,
         }
-        return cast("Consumer", confluent_kafka.Consumer(config))
+        return cast("Consumer", made(confluent_kafka.Consumer, config))
 
     def partitions(self, topics: Iterable[str]) -> Mapping[str, int]:
         wanted = list(topics)
@@ -187,7 +197,7 @@ class Cluster:
     def _admin(self) -> AdminClient:
         client = self._admin_client  # two threads may ask, and either may want it anew
         if client is None:
-            client = self._admin_client = AdminClient(common(self._settings))
+            client = self._admin_client = made(AdminClient, common(self._settings))
         return client
 
 

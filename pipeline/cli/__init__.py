@@ -1,0 +1,58 @@
+"""The `loopwire` command. A user's mistake gets one line or a few, and exit code 1, never a traceback."""
+
+import logging
+from typing import NoReturn
+
+import typer
+from confluent_kafka import KafkaException
+
+from pipeline import settings, topics
+from pipeline.cli import accounts, load, loops, registry, stages, tail
+from pipeline.cli.mistakes import Mistake
+from pipeline.cli.screen import warn
+from pipeline.local.family import end_with_parent
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.add_typer(stages.app)
+for name, commands in (
+    ("accounts", accounts.app),
+    ("profiles", load.profiles_app),
+    ("mailings", load.mailings_app),
+    ("loops", loops.app),
+    ("tail", tail.app),
+    ("topics", registry.topics_app),
+    ("schemas", registry.schemas_app),
+):
+    app.add_typer(commands, name=name)
+
+
+def main() -> None:
+    """Runs the command; what the user can mend is told in one line."""
+    end_with_parent()
+    try:
+        logging.basicConfig(level=_level(), format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+        app()
+    except (settings.SettingsError, topics.TopicError, Mistake) as wrong:
+        _fail(str(wrong))
+    except KafkaException as failed:
+        _fail(f"kafka at {settings.read().bootstrap}: {_said(failed)}")
+
+
+def _level() -> str:
+    try:
+        return settings.read().log
+    except settings.SettingsError as wrong:
+        if str(wrong).startswith("LOOPWIRE_LOG:"):
+            raise
+        return "INFO"  # the command says what is wrong, if it has use for settings
+
+
+def _said(failed: KafkaException) -> str:
+    error = failed.args[0]
+    return str(error.str()) if hasattr(error, "str") else str(error)
+
+
+def _fail(line: str) -> NoReturn:
+    for told in f"loopwire: {line}".split("\n"):
+        warn(told)
+    raise SystemExit(1)
