@@ -29,7 +29,7 @@ LOOP = {"name": "shop", "url": "https://shop.example/hooks/in.php?a=1", "events"
 def settings(**given: Any) -> Settings:
     """Settings that read nothing from this machine."""
     known = {
-        "kafka": "memory",
+        "kafka": "memory:9092",
         "admin_key": ADMIN,
         "master_key": base64.b64encode(MASTER).decode(),
         "token_keys": f"k1:{base64.b64encode(TOKEN_KEY).decode()}",
