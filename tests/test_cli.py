@@ -154,7 +154,7 @@ def test_the_schemas_are_what_the_models_say() -> None:
         (
             ("topics", "plan"),
             {"LOOPWIRE_KAFKA_CONFIG": '{"no.such.property": 1}'},
-            'kafka at 127.0.0.1:9092: No such configuration property: "no.such.property"',
+            'LOOPWIRE_KAFKA_CONFIG: No such configuration property: "no.such.property"',
         ),
     ],
 )
