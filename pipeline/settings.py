@@ -132,7 +132,7 @@ def _servers(text: str) -> str:
 
 def _proxy(text: str) -> str:
     if text and not re.fullmatch(r"(https?|socks5h?)://[^\s/?#]+/?", text):
-        raise ValueError("must be a proxy's address such as http://proxy.example.com:3128")
+        raise ValueError("must be a proxy's address such as http://egress.example:3128")
     return text
 
 
