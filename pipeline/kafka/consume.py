@@ -157,7 +157,8 @@ class Feed:
         for place in places:
             ledger = self._ledgers.get(place)
             safe = ledger.safe if ledger else None
-            if safe is not None and self._committed.get(place) != safe:
+            # The last commit of a place is always made: an earlier one may have been refused without waiting for it.
+            if safe is not None and (wait or self._committed.get(place) != safe):
                 due.append((place, safe))
         if not due:
             return
