@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from pipeline import health, keys, metrics, topics
 from pipeline.deliver.dispatch import Dispatch, Job
 from pipeline.deliver.ladder import Ladder
-from pipeline.deliver.stage import Post, Sent, read
+from pipeline.deliver.stage import Post, Sent, is_past, read
 from pipeline.deliver.verdict import Reply
 from pipeline.kafka.admin import check_family
 from pipeline.kafka.client import Cluster
@@ -210,7 +210,10 @@ class Deliveries:
 
 
 def _jobs(batch: Batch) -> list[Job[Mark]]:
-    return [Job(read(message, batch.topic), Mark(batch.ledger, message.offset() or 0)) for message in batch.messages]
+    return [
+        Job(what := read(message, batch.topic), Mark(batch.ledger, message.offset() or 0), is_past(what, batch.topic))
+        for message in batch.messages
+    ]
 
 
 class Deliver:

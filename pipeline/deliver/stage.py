@@ -62,6 +62,11 @@ def read(message: Message, source: str) -> Delivery | Record:
         return letter._replace(key=key.encode(), value=letter.value or b"null")
 
 
+def is_past(what: Delivery | Record, source: str) -> bool:
+    """Whether it is of a replay, or was missed and is sent later; `source` is the bare topic it was read from."""
+    return isinstance(what, Delivery) and (source == topics.REPLAYS or what.replay is not None)
+
+
 def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: Unseal) -> Post | Dead | str:
     """The POST of a delivery; Dead where there is no loop; else the word why it has to wait: its loop's state.
 
@@ -94,6 +99,8 @@ def signed(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Uns
         "loopwire-attempt": str(delivery.attempts + 1),
         "loopwire-loop": loop.id,
     }
+    if delivery.replay is not None:
+        headers["loopwire-replay"] = delivery.replay
     return Post(delivery, event, loop, now, body, tuple(headers.items()))
 
 
@@ -160,6 +167,7 @@ def _attempt(post: Post, sent: Sent, found: Verdict) -> Record:
         recipient=event.recipient,
         message=event.message,
         next_attempt=utc(found.due) if isinstance(found, Again) else None,
+        replay=post.delivery.replay,
     )
     return Record(topics.ATTEMPTS, post.loop.id.encode(), _json.encode(attempt))
 

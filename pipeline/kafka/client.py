@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import confluent_kafka
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
 
 from pipeline.kafka.seam import Consumer, Offsets, Place, Producer
@@ -161,8 +161,29 @@ class Cluster:
         return sorted(self.bare(name) for name in known if name.startswith(self._prefix))
 
     def ends(self, places: Iterable[Place]) -> Offsets:
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(self.full(topic), number): latest for topic, number in places}
+        return self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+    def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
+        asked = list(places)
+        found = self._offsets(asked, OffsetSpec.for_timestamp(milliseconds))
+        none = [place for place, offset in found.items() if offset < 0]
+        return found | self.ends(none)
+
+    def committed(self, group: str, places: Iterable[Place]) -> Offsets:
+        asked = [TopicPartition(self.full(topic), number) for topic, number in places]
+        full = self._prefix + group
+
+        def answered() -> Offsets:
+            client = self._admin
+            question = ConsumerGroupTopicPartitions(full, asked)
+            answers = client.list_consumer_group_offsets([question], request_timeout=QUESTION_SECONDS)
+            found = answers[full].result(2 * QUESTION_SECONDS).topic_partitions
+            return {(self.bare(at.topic), at.partition): at.offset for at in found if at.offset >= 0}
+
+        return patiently(answered, self._ask_anew) if asked else {}
+
+    def _offsets(self, places: Iterable[Place], which: OffsetSpec) -> Offsets:
+        asked = {TopicPartition(self.full(topic), number): which for topic, number in places}
         if not asked:
             return {}
 

@@ -39,6 +39,11 @@ class Standings:
         """How the loop stands; None where there is none, or none any more."""
         return self._standing.get(loop)
 
+    def is_active(self, loop: str) -> bool:
+        """Whether the loop is sent to."""
+        standing = self._standing.get(loop)
+        return standing is not None and standing.state == "active"
+
     def of(self, account: str) -> Iterable[Standing]:
         """The loops of an account."""
         return tuple(self._accounts.get(account, {}).values())

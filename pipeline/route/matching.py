@@ -11,6 +11,7 @@ class Matter(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     type: str
     account: str
+    profile: str | None = None
     mailing: str | None = None
     tags: list[str] | None = None
     machine: bool | None = None
