@@ -32,6 +32,7 @@ DOORS = {
     "route.rereads": "reads events again for route's run.py",
     "capture.workers": "forks, watches and ends capture's processes for its run.py",
     "console.follower": "reads topics on a thread for console's run.py",
+    "console.past": "asks Kafka of the past for console's run.py",
     "console.fetching": "waits for outbound calls for console's run.py",
 }
 # What a rule may use of the world after all.
