@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pipeline import topics
 from pipeline.kafka.seam import Kafka
+from pipeline.model.ids import milliseconds
 from pipeline.model.replays import Range
 
 Out = TypeVar("Out")
@@ -35,8 +36,8 @@ class Past:
 
     def _ranges(self, since: datetime, until: datetime) -> list[Range]:
         places = [(topics.EVENTS, one) for one in range(self._kafka.partitions([topics.EVENTS])[topics.EVENTS])]
-        starts = self._kafka.since(places, _milliseconds(since))
-        ends = self._kafka.since(places, _milliseconds(until))
+        starts = self._kafka.since(places, milliseconds(since))
+        ends = self._kafka.since(places, milliseconds(until))
         ranges = [Range(partition=place[1], start=starts[place], end=ends[place]) for place in places]
         return [one for one in ranges if one.start < one.end]
 
@@ -47,7 +48,3 @@ class Past:
 
     async def _on_thread(self, work: Callable[[], Out]) -> Out:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-
-def _milliseconds(time: datetime) -> int:
-    return round(time.timestamp() * 1000)

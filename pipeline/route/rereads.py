@@ -151,10 +151,10 @@ class Rereads:
                 self._rereads[key] = Reread(errand, start, start.next, noted_at=now - NOTE_SECONDS)
 
     def _take_turns(self) -> None:
-        shares = self._shares()
+        pace = self._paces()
         hungry: dict[int, list[Key]] = {}
         for key, reread in self._rereads.items():
-            enough = max(AHEAD, reread.errand.pace(shares[reread.errand.loop]) * AHEAD_SECONDS)
+            enough = max(AHEAD, pace(reread) * AHEAD_SECONDS)
             if not reread.all_read and not reread.given_up and len(reread.at_hand) < enough:
                 hungry.setdefault(reread.partition, []).append(key)
         for partition, (key, count) in list(self._turns.items()):
@@ -188,10 +188,10 @@ class Rereads:
             self._rereads[key].take(message)
 
     def _write(self, seconds: float) -> None:
-        shares = self._shares()
+        pace = self._paces()
         for reread in self._rereads.values():
-            pace = reread.errand.pace(shares[reread.errand.loop])
-            reread.allowance = min(reread.allowance + pace * seconds, max(pace, 1.0))
+            a_second = pace(reread)
+            reread.allowance = min(reread.allowance + a_second * seconds, max(a_second, 1.0))
             if reread.given_up or self._is_late(reread):
                 continue
             while reread.at_hand and reread.allowance >= 1:
@@ -239,8 +239,10 @@ class Rereads:
         if error is not None:
             self.refused.append(error)
 
-    def _shares(self) -> Counter[str]:
-        return Counter(one.errand.loop for one in self._rereads.values() if not one.errand.counts_only)
+    def _paces(self) -> Callable[[Reread], float]:
+        """Each errand's deliveries a second; those that only count take no share of their loop's."""
+        sending = Counter(one.errand.loop for one in self._rereads.values() if not one.errand.counts_only)
+        return lambda reread: reread.errand.pace(max(sending[reread.errand.loop], 1))
 
     def _place(self, partition: int, offset: int = -1001) -> TopicPartition:
         return TopicPartition(self._kafka.full(topics.EVENTS), partition, offset)
