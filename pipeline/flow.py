@@ -39,9 +39,9 @@ FLOW = (
           (EVENTS,), (LOOPS, LOOP_STATES, REPLAY_STATES), (DELIVERIES, REPLAYS, LOOP_STATES, REPLAY_STATES, HITS_DEAD)),
     Stage("deliver", "posts, signed, and judges the answer", "deliver/verdict.py",
           (DELIVERIES, DELIVERIES_RETRY, REPLAYS), (LOOPS, LOOP_STATES),
-          (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS)),
+          (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS, EVENTS)),
     Stage("console", "takes profiles, mailings and loops by API", "console/api.py",
-          (), (ACCOUNTS, LOOPS, LOOP_STATES, REPLAY_STATES), (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS)),
+          (), (ACCOUNTS, LOOPS, LOOP_STATES, REPLAY_STATES), (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS, EVENTS)),
 )  # fmt: skip
 
 

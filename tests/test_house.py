@@ -22,7 +22,7 @@ LINE = ("capture", "enrich", "route", "deliver")
 STAGES = (*LINE, "console")
 # Names are without `pipeline.`; a stage's file that is not named here is on the floor of rules.
 FLOORS = {"": 0, "model": 0, "topics": 1, "record": 1, "settings": 1, "data": 1, "keys": 1, "metrics": 1, "schemas": 1,
-          "guard": 1, **dict.fromkeys(STAGES, 2),
+          "guard": 1, "verification": 1, **dict.fromkeys(STAGES, 2),
           "kafka": 3, "outbound": 3, "health": 3, **{f"{one}.run": 4 for one in STAGES},
           "flow": 5, "cli": 5, "local": 5, "__main__": 5}  # fmt: skip
 WORLD = {"asyncio", "confluent_kafka", "http", "multiprocessing", "os", "pycurl", "random", "requests", "secrets",
@@ -32,6 +32,7 @@ DOORS = {
     "route.rereads": "reads events again for route's run.py",
     "capture.workers": "forks, watches and ends capture's processes for its run.py",
     "console.follower": "reads topics on a thread for console's run.py",
+    "deliver.rechecks": "looks for verification files again for deliver's run.py",
     "console.past": "asks Kafka of the past for console's run.py",
     "console.fetching": "waits for outbound calls for console's run.py",
 }
@@ -170,7 +171,10 @@ KEYS_AND_VALUES = {
     "events": ("ACCOUNT/PROFILE", "event.v1"),
     "accounts": ("ACCOUNT", "account.v1"),
     "loops": ("LOOP", "loop.v1"),
-    "loop-states": ("LOOP, or LOOP/PARTITION for what it missed of a partition of events", "loop-state.v1"),
+    "loop-states": (
+        "LOOP, LOOP/PARTITION for what it missed of a partition of events, LOOP/failing, LOOP/checked",
+        "loop-state.v1",
+    ),
     "replay-states": ("REPLAY, or REPLAY/PARTITION for how far it came in a partition of events", "replay.v1"),
     "deliveries": ("LOOP", "delivery.v1"),
     "deliveries-retry": ("LOOP", "delivery.v1"),

@@ -10,9 +10,9 @@ from pipeline.console.limits import Limits
 from pipeline.console.loops import Random, Seals
 from pipeline.console.track import Tracking
 from pipeline.console.trial import Answered
-from pipeline.console.verification import Fetched
 from pipeline.deliver.stage import Post
 from pipeline.model.replays import Range
+from pipeline.verification import Fetched
 
 
 class Past(Protocol):

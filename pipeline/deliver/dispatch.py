@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from pipeline.deliver.failing import Failures
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.lanes import IN_FLIGHT, PATIENCE_SECONDS, Lane
 from pipeline.deliver.stage import Post, Sent, Unseal, buried, held, judged, onward, prepared
@@ -85,6 +86,7 @@ class Dispatch(Generic[Mark]):
         self._standings = standings
         self._ladder = ladder
         self._unseal = unseal
+        self._failures = Failures(standings)
         self._backlogs: defaultdict[Place, Backlog[Mark]] = defaultdict(Backlog)
         self._lanes: dict[str, Lane[Job[Mark]]] = {}
         self._blocked: defaultdict[str, set[Place]] = defaultdict(set)
@@ -98,6 +100,7 @@ class Dispatch(Generic[Mark]):
         """Drops what was fetched of these partitions and not begun: they are another worker's."""
         for place in places:
             self._backlogs.pop(place, None)
+        self._failures.forget()
 
     def sweep(self) -> None:
         """Gives up what waits in lanes and is another worker's by now."""
@@ -108,7 +111,7 @@ class Dispatch(Generic[Mark]):
     def answered(self, job: Job[Mark], post: Post, sent: Sent) -> None:
         """A POST came to its end: what follows is written, and the next of its lane begins."""
         loop, now = post.loop.id, self._world.now()
-        self._world.end(job, judged(post, sent, self._ladder, now))
+        self._world.end(job, judged(post, sent, self._ladder, self._failures, now))
         self._lanes[loop].end(job.past)
         self._drive(loop)
         for place in self._blocked.pop(loop, ()):
