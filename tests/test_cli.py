@@ -1,6 +1,7 @@
 """The `loopwire` command: what it prints, and that a user's mistake is one line and no traceback."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipeline import __version__, cli, topics
+from tests.conftest import free_port
 
 PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
 
@@ -48,7 +50,7 @@ def test_the_commands_of_the_contract_that_this_version_has() -> None:
         "up", "broker", "capture", "enrich", "deliver", "console", "map", "topics plan", "topics apply", "topics list",
         "schemas write", "schemas check", "accounts add", "accounts list", "accounts key", "profiles load",
         "mailings load", "loops list", "loops add", "loops verify", "loops test", "loops pause", "loops resume",
-        "loops rotate", "loops remove", "tail events", "tail attempts",
+        "loops rotate", "loops remove", "replay", "tail events", "tail attempts",
     }  # fmt: skip
 
 
@@ -164,6 +166,18 @@ def test_a_setting_that_can_t_be_used_is_one_line(
     assert _run(*words, **environment) == (1, "", f"loopwire: {line}\n")
 
 
+@pytest.mark.parametrize("name", ["CAPTURE_PORT", "CONSOLE_PORT", "METRICS_PORT"])
+def test_up_says_which_port_is_another_s_before_it_starts_anything(name: str) -> None:
+    free = {f"LOOPWIRE_{one}": str(free_port(2)) for one in ("CAPTURE_PORT", "CONSOLE_PORT", "METRICS_PORT")}
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code, out, err = _run("up", LOOPWIRE_KAFKA="127.0.0.1:1", **free | {f"LOOPWIRE_{name}": str(port)})
+    assert (code, out) == (1, "")
+    assert err == f"loopwire: LOOPWIRE_{name}: 127.0.0.1:{port} can't be used: Address already in use\n"
+
+
 def test_a_level_of_logging_that_is_none_is_one_line() -> None:
     code, out, err = _run("map", LOOPWIRE_LOG="loud")
     assert (code, out, len(err.splitlines())) == (1, "", 1)
@@ -204,7 +218,7 @@ def test_a_cluster_is_planned_applied_and_needs_nothing_more(kafka_address: str)
     here = {"LOOPWIRE_KAFKA": kafka_address, "LOOPWIRE_TOPIC_PREFIX": f"cli-{os.getpid()}-",
             "LOOPWIRE_TOPIC_PARTITIONS": "2", "LOOPWIRE_RETRY_LADDER": "5s"}  # fmt: skip
     code, out, err = _run("topics", "plan", **here)
-    assert (code, err, len(out.splitlines())) == (0, "", 13)
+    assert (code, err, len(out.splitlines())) == (0, "", 14)
     assert {line.split()[0] for line in out.splitlines()} == {"create"}
     assert _run("topics", "apply", **here) == (0, out, "")
     assert _run("topics", "apply", **here) == (0, "nothing to do: the cluster has all topics as declared\n", "")
