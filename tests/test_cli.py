@@ -78,19 +78,19 @@ enrich   joins a hit with its profile and its mailing's tags  (enrich/join.py)
   tables profiles, tags
   writes events, hits-dead
 
-route    finds the loops that want an event  (route/matching.py)
+route    finds the loops that want an event, now or in a replay  (route/matching.py)
   reads  events
-  tables loops, loop-states
-  writes deliveries, hits-dead
+  tables loops, loop-states, replay-states
+  writes deliveries, replays, loop-states, replay-states, hits-dead
 
 deliver  posts, signed, and judges the answer  (deliver/verdict.py)
   reads  deliveries, deliveries-retry, replays
   tables loops, loop-states
-  writes deliveries-retry, deliveries-dead, loop-states, attempts
+  writes deliveries-retry, deliveries-dead, loop-states, attempts, events
 
 console  takes profiles, mailings and loops by API  (console/api.py)
-  tables accounts, loops, loop-states
-  writes accounts, loops, profiles, tags
+  tables accounts, loops, loop-states, replay-states
+  writes accounts, loops, replay-states, profiles, tags, events
 """
     )
     assert len(out.splitlines()) <= 40
@@ -118,10 +118,10 @@ def test_the_declared_topics_are_listed_under_their_prefix() -> None:
     assert [line.split()[0] for line in out.splitlines()] == [
         "x-accounts", "x-attempts", "x-deliveries", "x-deliveries-dead", "x-deliveries-retry-5s",
         "x-deliveries-retry-1m", "x-events", "x-hits", "x-hits-dead", "x-loop-states", "x-loops", "x-profiles",
-        "x-replays", "x-tags",
+        "x-replay-states", "x-replays", "x-tags",
     ]  # fmt: skip
     assert [line.split()[1] for line in out.splitlines()] == [
-        {"x-accounts": "1", "x-loops": "1", "x-loop-states": "1"}.get(line.split()[0], "12")
+        {"x-accounts": "1", "x-loops": "1", "x-loop-states": "1", "x-replay-states": "1"}.get(line.split()[0], "12")
         for line in out.splitlines()
     ]
 
