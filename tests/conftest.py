@@ -10,10 +10,17 @@ import pytest
 
 from pipeline import settings
 from pipeline.kafka.admin import Admin
-from pipeline.local.broker import Broker
 from pipeline.settings import Settings
+from tests import brokers
 
+CHOICE = pytest.StashKey[brokers.Choice]()
 _given: set[int] = set()
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str:
+    """Which Kafka it will be. Not in the header proper: the `-q` of our options hides that, and not this."""
+    config.stash[CHOICE] = brokers.choose(os.environ)
+    return f"kafka: {config.stash[CHOICE]}"
 
 
 def free_port(run: int = 1) -> int:
@@ -48,16 +55,11 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Kafka: the one LOOPWIRE_TEST_KAFKA names, else the embedded one."""
-    if given := os.environ.get("LOOPWIRE_TEST_KAFKA"):
-        yield given
-        return
-    broker = Broker(tmp_path_factory.mktemp("broker"), free_port(2))
-    broker.start()
-    broker.wait_ready()
-    yield broker.bootstrap
-    broker.stop()
+def kafka_address(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Kafka: the one LOOPWIRE_TEST_KAFKA names, else a container's, else the embedded one."""
+    choice = pytestconfig.stash[CHOICE]
+    with brokers.running(choice, tmp_path_factory.mktemp("broker"), free_port(2)) as address:
+        yield address
 
 
 @pytest.fixture

