@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import faust
@@ -15,13 +16,14 @@ from faust.app.base import BootStrategy
 from mode import Service
 
 from pipeline import health, metrics, topics
+from pipeline.enrich.changes import change_of
 from pipeline.enrich.stage import buried, outcome
 from pipeline.enrich.tables import Tables
 from pipeline.kafka.admin import check_family
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.consume import Batch, Feed, Moves, Places
 from pipeline.kafka.ledger import Ledger
-from pipeline.kafka.mirror import Mirror
+from pipeline.kafka.mirror import Apply, Mirror
 from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.receipt import Receipt
 from pipeline.kafka.seam import Kafka, Message
@@ -31,8 +33,10 @@ from pipeline.settings import Settings, SettingsError, read
 log = logging.getLogger(__name__)
 Out = TypeVar("Out")
 
+GROUP = "loopwire-enrich"
 AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch holds the event loop longer
 FETCH_SECONDS = 0.1
+FULL_SECONDS = 0.005  # between two tries where the producer's queue is full
 COMMIT_SECONDS = 0.2
 SETTLE_SECONDS = 10.0
 UNDER_WAY = 100_000  # events produced and not acknowledged, before the join waits: about 60 MB
@@ -56,7 +60,7 @@ class Joiner:
         """Writes an output for each hit; returns before all are acknowledged."""
         # Taken before the ledger is opened: rows are dropped only after it was retired.
         profiles, tags = self.tables.profiles(batch.partition), self.tables.tags
-        receipt = Receipt(batch.ledger, batch.first, batch.end, self._refuse)
+        receipt = Receipt(batch.ledger, batch.first, batch.end, self.refuse)
         if not receipt.owed:
             return  # revoked while it waited: its next owner reads it again
         receipt.expect(len(batch.messages))
@@ -69,7 +73,8 @@ class Joiner:
         while len(self.outbox.producer) > UNDER_WAY:
             await self.outbox.breathe()
 
-    def _refuse(self, error: KafkaError) -> None:
+    def refuse(self, error: KafkaError) -> None:
+        """An output can't be written: the worker stops."""
         self.broken.put_nowait(KafkaException(error))
 
     async def _write(self, message: Message, output: bytes | Record, receipt: Receipt) -> None:
@@ -98,6 +103,61 @@ class Joiner:
                 output = buried(message, f"events: {refused.args[0].str()}")
 
 
+class Changes:
+    """Writes an event for each change of a profile that was not told yet. On the thread that reads the tables."""
+
+    def __init__(self, kafka: Kafka, joiner: Joiner, wake: Callable[[], None]) -> None:
+        self._kafka = kafka
+        self._joiner = joiner
+        self._wake = wake
+        self._ledgers: dict[int, Ledger] = {}
+        self._told: dict[int, int] = {}  # what `profiles` holds below these offsets counts as told
+
+    def own(self, partition: int, told: int, ledger: Ledger) -> None:
+        """The partition is ours: changes from `told` on are news."""
+        self._told[partition], self._ledgers[partition] = told, ledger
+
+    def disown(self, partition: int) -> None:
+        """The partition is another worker's."""
+        self._told.pop(partition, None)
+        self._ledgers.pop(partition, None)
+
+    def see(self, message: Message) -> None:
+        """One record of `profiles`, before it is applied."""
+        partition, offset = message.partition() or 0, message.offset() or 0
+        if offset < self._told.get(partition, offset + 1):
+            return
+        receipt = Receipt(self._ledgers[partition], offset, offset + 1, self._joiner.refuse)
+        if not receipt.owed:
+            return  # revoked: its next owner tells it
+        before = self._joiner.tables.profiles(partition).get(message.key() or b"")
+        record = change_of(message, before, _origin(message))
+        if record is not None:
+            receipt.expect(1)
+            self._write(record, receipt)
+        receipt.complete()
+
+    def _write(self, record: Record, receipt: Receipt) -> None:
+        topic, headers = self._kafka.full(record.topic), list(record.headers) or None
+        produce = self._joiner.outbox.producer.produce
+        while True:
+            try:
+                produce(topic, record.value, record.key, record.partition, on_delivery=receipt, headers=headers)
+                self._wake()
+                return
+            except BufferError:
+                time.sleep(FULL_SECONDS)  # the event loop serves the acknowledgements
+
+
+def _soon(loop: asyncio.AbstractEventLoop, do: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(do)
+
+
+def _origin(message: Message) -> str | None:
+    origin = dict(message.headers() or ()).get("origin")
+    return origin.decode(errors="replace") if origin else None
+
+
 class Hits(Service):
     """Feeds the agent: fetches hits, drains the tables, hands over batches, commits what is safe."""
 
@@ -120,6 +180,8 @@ class Hits(Service):
     async def on_start(self) -> None:
         """Checks the topics, loads the mailings, joins the group."""
         self._ending.callback(self._thread.shutdown)
+        loop, wake = asyncio.get_running_loop(), self._joiner.outbox.wake
+        self._changes = Changes(self._kafka, self._joiner, partial(_soon, loop, wake))
         await self._on_thread(self._open)
 
     @Service.task
@@ -149,7 +211,8 @@ class Hits(Service):
     def _open(self) -> None:
         tables = self._joiner.tables
         check_family(self._kafka, topics.family(topics.read(), "profile"))
-        self._mirror = Mirror(self._kafka, {topics.PROFILES: tables.put_profile, topics.TAGS: tables.put_tags})
+        rows: dict[str, Apply] = {topics.PROFILES: tables.put_profile, topics.TAGS: tables.put_tags}
+        self._mirror = Mirror(self._kafka, rows, {topics.PROFILES: self._changes.see})
         self._leaving.callback(self._mirror.close)
         self._mirror.follow_all([topics.TAGS])
         self._mirror.catch_up()
@@ -160,13 +223,21 @@ class Hits(Service):
         batches = self._hits.fetch(AT_ONCE, FETCH_SECONDS)
         if batches:
             self._mirror.catch_up()  # a hit sees every change acknowledged before the hit was
+        else:
+            self._mirror.take(0)  # changes are told, hits or none
         if time.monotonic() - self._committed_at > COMMIT_SECONDS:
             self._hits.commit()
             self._committed_at = time.monotonic()
         return batches
 
     def _gain(self, places: Places) -> None:
-        self._mirror.follow((topics.PROFILES, partition) for _, partition in places)
+        profiles = [(topics.PROFILES, partition) for _, partition in places]
+        told = self._kafka.ends(profiles) | self._kafka.committed(GROUP, profiles)
+        for place in profiles:  # at the very first start all that is there counts as told
+            ledger = self._hits.track(place)
+            Receipt(ledger, told[place], told[place], self._joiner.refuse).complete()
+            self._changes.own(place[1], told[place], ledger)
+        self._mirror.follow(profiles)
         self._mirror.catch_up()
         self.ready = True
         log.info("hits of partitions %s are ours", [partition for _, partition in places])
@@ -179,6 +250,8 @@ class Hits(Service):
     def _lose(self, places: Places) -> None:
         self._mirror.forget((topics.PROFILES, partition) for _, partition in places)
         self._joiner.tables.drop(partition for _, partition in places)
+        for _, partition in places:
+            self._changes.disown(partition)
 
     async def _on_thread(self, work: Callable[[], Out]) -> Out:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -54,6 +54,7 @@ class Feed:
         self._kafka = kafka
         self._moves = moves
         self._ledgers: dict[Place, Ledger] = {}
+        self._companions: dict[Place, Ledger] = {}
         self._committed: dict[Place, int] = {}
         self._fresh: set[Place] = set()
         self._consumer: Consumer = kafka.consumer(f"loopwire-{stage}", **more)
@@ -89,6 +90,13 @@ class Feed:
         [committed] = self._consumer.committed([self._at(place)], QUESTION_SECONDS)
         return max(committed.offset, 0)
 
+    def track(self, place: Place) -> Ledger:
+        """A ledger for a place that is read by other means, of a number that is ours: it is committed for our group.
+
+        It is ours as long as that number of what the group reads is.
+        """
+        return self._companions.setdefault(place, Ledger())
+
     def pause(self, place: Place) -> None:
         """No more records of the place until `resume`."""
         self._fresh.discard(place)
@@ -100,7 +108,7 @@ class Feed:
 
     def commit(self) -> None:
         """Commits what became safe since the last time, without waiting."""
-        self._commit(self.places, wait=False)
+        self._commit([*self._ledgers, *self._companions], wait=False)
 
     def close(self) -> None:
         """Settles, commits and leaves the group."""
@@ -141,25 +149,33 @@ class Feed:
             self._ledgers[place] = Ledger()
 
     def _give_up(self, places: Places) -> None:
-        ledgers = [self._ledgers[place] for place in places if place in self._ledgers]
+        going = [*places, *self._companions_of(places)]
+        ledgers = [ledger for place in going if (ledger := self._ledger(place))]
         for ledger in ledgers:
             ledger.retire()
         self._moves.settle(ledgers)
-        self._commit(places, wait=True)
+        self._commit(going, wait=True)
         self._lose(places)
 
     def _lose(self, places: Places) -> None:
-        for place in places:
-            ledger = self._ledgers.pop(place, None)
+        for place in [*places, *self._companions_of(places)]:
+            ledger = self._ledgers.pop(place, None) or self._companions.pop(place, None)
             if ledger is not None:
                 ledger.retire()
             self._committed.pop(place, None)
         self._moves.lost(places)
 
+    def _companions_of(self, places: Places) -> Places:
+        numbers = {number for _topic, number in places}
+        return [place for place in self._companions if place[1] in numbers]
+
+    def _ledger(self, place: Place) -> Ledger | None:
+        return self._ledgers.get(place) or self._companions.get(place)
+
     def _commit(self, places: Places, *, wait: bool) -> None:
         due: list[tuple[Place, int]] = []
         for place in places:
-            ledger = self._ledgers.get(place)
+            ledger = self._ledger(place)
             safe = ledger.safe if ledger else None
             # The last commit of a place is always made: an earlier one may have been refused without waiting for it.
             if safe is not None and (wait or self._committed.get(place) != safe):

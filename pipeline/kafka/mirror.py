@@ -9,6 +9,7 @@ from pipeline.kafka.seam import Kafka, Message, Offsets, Place, at_hand
 
 # partition, key, value (None: the row is gone)
 Apply = Callable[[int, bytes, bytes | None], None]
+Watch = Callable[[Message], None]
 AT_ONCE = 5000
 PATIENCE_SECONDS = 60.0
 
@@ -19,9 +20,11 @@ class Mirror:
     Used by one thread at a time.
     """
 
-    def __init__(self, kafka: Kafka, tables: dict[str, Apply]) -> None:
+    def __init__(self, kafka: Kafka, tables: dict[str, Apply], first: dict[str, Watch] | None = None) -> None:
+        """`first` is shown each record of a topic before it is applied."""
         self._kafka = kafka
         self._tables = tables
+        self._first = first or {}
         self._reader = kafka.reader()
         self._read: Offsets = {}
 
@@ -73,6 +76,8 @@ class Mirror:
         if place not in self._read:
             return  # read ahead before `forget`
         if error is None:
+            if watch := self._first.get(place[0]):
+                watch(message)
             self._tables[place[0]](place[1], message.key() or b"", message.value())
             self._read[place] = offset + 1
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
