@@ -104,7 +104,9 @@ def _outcomes(url: str) -> dict[str, int]:
     """What capture says that became of its requests, by outcome."""
     counts: dict[str, int] = {}
     said = requests.get(f"{url}/metrics", timeout=10).text
-    for outcome, count in re.findall(r'^loopwire_capture_requests_total\{.*outcome="(\w+)"\} (\d+)$', said, re.MULTILINE):
+    for outcome, count in re.findall(
+        r'^loopwire_capture_requests_total\{.*outcome="(\w+)"\} (\d+)$', said, re.MULTILINE
+    ):
         counts[outcome] = counts.get(outcome, 0) + int(count)
     return counts
 

@@ -21,7 +21,7 @@ from pipeline.topics import ATTEMPTS, DELIVERIES_DEAD
 from tests.bench.figures import Implausible, Run, compared
 from tests.bench.ground import Ground, agree
 from tests.bench.nginx import Nginx, nginx
-from tests.bench.pool import THREADS
+from tests.bench.pool import THREADS, Letter
 from tests.bench.processes import ROOT, say
 from tests.bench.work import SECRET, deliveries, loop, loop_rows
 
@@ -95,21 +95,26 @@ def _all_delivered(ground: Ground, starts: Mapping[int, int], count: int) -> Non
         raise Implausible(f"deliver: {count} deliveries ended as {dict(outcomes)}, {len(ids)} of them different")
 
 
-def _letters(loops: list[Loop], profiles: int) -> list[tuple[str, ...]]:
-    """What deliver would post, all but signed: url, delivery, loop, content type, body."""
+def _letters(loops: list[Loop], profiles: int) -> list[Letter]:
+    """What deliver would post, all but signed."""
     by_id = {one.id: one for one in loops}
     letters = []
     for record in itertools.islice(deliveries(loops, profiles), LETTERS):
         delivery = _delivery.decode(record.value or b"")
         to = by_id[delivery.loop]
         kind, body = body_of(names(_event.decode(delivery.event), to.fields), to.format)
-        letters.append((to.url, delivery.id, to.id, kind, body.decode()))
+        letters.append(Letter(to.url, delivery.id, to.id, kind, body.decode()))
     return letters
 
 
-def _pool(ground: Ground, receiver: Nginx, letters: list[tuple[str, ...]]) -> Run:
+def _pool(ground: Ground, receiver: Nginx, letters: list[Letter]) -> Run:
     before, meter = receiver.requests, ground.meter()
-    told = {"letters": letters, "secret": SECRET, "warm": ground.pace.warm, "steady": ground.pace.steady}
+    told = {
+        "letters": [letter._asdict() for letter in letters],
+        "secret": SECRET,
+        "warm": ground.pace.warm,
+        "steady": ground.pace.steady,
+    }
     command = [sys.executable, "-m", "tests.bench.pool"]
     said = subprocess.run(command, input=json.dumps(told), check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     done = json.loads(said.stdout)

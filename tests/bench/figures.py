@@ -1,8 +1,9 @@
 """What is measured, and how it is told: runs of ours and of the baseline, and one JSON object of both."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -30,7 +31,7 @@ class Run(NamedTuple):
     seconds: float
     cpu_s: float
     broker_cpu_s: float = 0.0
-    percentiles: dict[str, float] = {}  # ms
+    percentiles: Mapping[str, float] = MappingProxyType({})  # ms
 
     @property
     def rate(self) -> float:
@@ -71,7 +72,7 @@ def percentiles(samples: Sequence[float]) -> dict[str, float]:
     return ranks | {"max": ranked[-1]}
 
 
-def line(figure: dict[str, Any]) -> str:
+def told(figure: dict[str, Any]) -> str:
     """One JSON object, one line."""
     return json.dumps(figure)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined] # not in its __all__
+from confluent_kafka.admin import AdminClient
 
 from pipeline import settings
 from pipeline.kafka.admin import Admin

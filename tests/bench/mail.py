@@ -4,6 +4,7 @@ import itertools
 import random
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -83,16 +84,12 @@ def mailings() -> Iterator[Record]:
 
 
 def hits(profiles: int) -> Iterator[AnyHit]:
-    """Hits of these profiles without end: of ten, six are opens, two are clicks, and two are of the other five types."""
+    """Hits of these profiles without end: of thirty, 18 are opens, six are clicks, and six of the other types."""
     dice = random.Random(7)
-    others = itertools.cycle((_delivery, _delivery, _bounce, _unsubscribe, _failure, _delivery, _abuse))
-    kinds = itertools.cycle((_open, _open, _click, _open, others, _open, _open, _click, _open, others))
-    for number in itertools.count():
-        kind = next(kinds)
+    for number, make in enumerate(itertools.cycle(MIX)):
         at = BEGAN + timedelta(microseconds=137 * number)
         profile, mailing = profile_id(dice.randrange(profiles)), mailing_id(dice.randrange(MAILINGS))
-        made = next(kind) if isinstance(kind, itertools.cycle) else kind
-        yield made(number, uuid7(at, dice.randbytes(10)), profile, mailing, at)
+        yield make(number, Mail(uuid7(at, dice.randbytes(10)), profile, mailing, at))
 
 
 def hit_records(hits: Iterable[AnyHit]) -> Iterator[Record]:
@@ -101,47 +98,59 @@ def hit_records(hits: Iterable[AnyHit]) -> Iterator[Record]:
         yield Record(HITS, key_of(hit.account, hit.profile).encode(), encode(hit))
 
 
-def _open(number: int, id_: str, profile: str, mailing: str, at: datetime) -> AnyHit:
-    return Open(
-        id=id_, account=ACCOUNT, profile=profile, mailing=mailing, message=f"{mailing}.{profile}", at=at,
-        ip=_ip(number), useragent=AGENTS[number % 4], method="GET",
-    )  # fmt: skip
+class Mail(NamedTuple):
+    """What every hit knows: its own id, whose it is, which mail it is about, and when it was made."""
+
+    id: str
+    profile: str
+    mailing: str
+    at: datetime
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """As a hit is told it."""
+        return {**self._asdict(), "account": ACCOUNT, "message": f"{self.mailing}.{self.profile}"}
 
 
-def _click(number: int, id_: str, profile: str, mailing: str, at: datetime) -> AnyHit:
-    return Click(
-        id=id_, account=ACCOUNT, profile=profile, mailing=mailing, message=f"{mailing}.{profile}", at=at,
-        ip=_ip(number), useragent=AGENTS[number % 4], method="GET", referer="https://mail.example/",
-        url=f"https://shop.example/tulips/{number % 100}?utm_source=spring",
-    )  # fmt: skip
+def _by_reader(number: int, method: str = "GET") -> dict[str, Any]:
+    return {"ip": f"198.51.100.{number % 254 + 1}", "useragent": AGENTS[number % len(AGENTS)], "method": method}
 
 
-def _unsubscribe(number: int, id_: str, profile: str, mailing: str, at: datetime) -> AnyHit:
-    return Unsubscribe(
-        id=id_, account=ACCOUNT, profile=profile, mailing=mailing, message=f"{mailing}.{profile}", at=at,
-        ip=_ip(number), useragent=AGENTS[number % 4], method="POST",
-    )  # fmt: skip
+def _open(number: int, mail: Mail) -> AnyHit:
+    return Open(**mail.known, **_by_reader(number))
 
 
-def _delivery(_number: int, id_: str, profile: str, mailing: str, at: datetime) -> AnyHit:
-    return Delivery(id=id_, account=ACCOUNT, profile=profile, mailing=mailing, message=f"{mailing}.{profile}", at=at,
-                    details={"code": 250, "description": "2.0.0 Ok: queued"})  # fmt: skip
+def _click(number: int, mail: Mail) -> AnyHit:
+    url = f"https://shop.example/tulips/{number % 100}?utm_source=spring"
+    return Click(**mail.known, **_by_reader(number), referer="https://mail.example/", url=url)
 
 
-def _bounce(_number: int, id_: str, profile: str, mailing: str, at: datetime) -> AnyHit:
-    return Bounce(id=id_, account=ACCOUNT, profile=profile, mailing=mailing, message=f"{mailing}.{profile}", at=at,
-                  details={"code": "5.1.1", "description": "mailbox unknown", "action": "failed"})  # fmt: skip
+def _unsubscribe(number: int, mail: Mail) -> AnyHit:
+    return Unsubscribe(**mail.known, **_by_reader(number, "POST"))
 
 
-def _failure(_number: int, id_: str, profile: str, mailing: str, at: datetime) -> AnyHit:
-    return Failure(id=id_, account=ACCOUNT, profile=profile, mailing=mailing, message=f"{mailing}.{profile}", at=at,
-                   details={"code": 421, "description": "4.4.2 timeout"})  # fmt: skip
+def _delivery(_number: int, mail: Mail) -> AnyHit:
+    return Delivery(**mail.known, details={"code": 250, "description": "2.0.0 Ok: queued"})
 
 
-def _abuse(_number: int, id_: str, profile: str, mailing: str, at: datetime) -> AnyHit:
-    return Abuse(id=id_, account=ACCOUNT, profile=profile, mailing=mailing, message=f"{mailing}.{profile}", at=at,
-                 details={"source": "fbl@mail.example"})  # fmt: skip
+def _bounce(_number: int, mail: Mail) -> AnyHit:
+    return Bounce(**mail.known, details={"code": "5.1.1", "description": "mailbox unknown", "action": "failed"})
 
 
-def _ip(number: int) -> str:
-    return f"198.51.100.{number % 254 + 1}"
+def _failure(_number: int, mail: Mail) -> AnyHit:
+    return Failure(**mail.known, details={"code": 421, "description": "4.4.2 timeout"})
+
+
+def _abuse(number: int, mail: Mail) -> AnyHit:
+    return Abuse(**mail.known, details={"source": f"fbl-{number % 3}@mail.example"})
+
+
+_LOOKS = (_open, _click, _open, _open)
+MIX = (
+    *(_LOOKS + (_delivery,)),
+    *(_LOOKS + (_bounce,)),
+    *(_LOOKS + (_unsubscribe,)),
+    *(_LOOKS + (_failure,)),
+    *(_LOOKS + (_delivery,)),
+    *(_LOOKS + (_abuse,)),
+)

@@ -45,7 +45,9 @@ class Nginx:
     def requests(self) -> int:
         """How many requests it took, those for this number apart."""
         self._asked += 1
-        said = requests.get(f"{self.url}/counts", timeout=10).text  # "server accepts handled requests" and three numbers
+        said = requests.get(
+            f"{self.url}/counts", timeout=10
+        ).text  # "server accepts handled requests" and three numbers
         [taken] = re.findall(r"^ *\d+ +\d+ +(\d+) *$", said, re.MULTILINE)
         return int(taken) - self._asked
 

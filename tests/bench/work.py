@@ -18,7 +18,7 @@ from pipeline.topics import DELIVERIES
 from tests.bench.ground import MASTER
 from tests.bench.mail import ACCOUNT, encode, hit_records, hits, mailings, profiles
 
-SECRET = "whsec_" + MASTER  # noqa: S105 (the benchmark's own)
+SECRET = "whsec_" + MASTER
 EVENTS = ["open", "click", "unsubscribe", "delivery", "bounce", "failure", "abuse"]
 
 

@@ -1,0 +1,99 @@
+"""The benchmarks work: each tells its figure, and a figure is what was counted. How fast anything is, no test asks."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.bench.__main__ import BENCHMARKS
+from tests.bench.figures import Run, compared, delays, percentiles, told
+from tests.bench.processes import ROOT, Missing, tool
+
+TOOLS = {"capture": (("wrk", "wrk"), ("nginx", "nginx-light")), "deliver": (("nginx", "nginx-light"),)}
+
+
+def _bench(*names: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "QUICK": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.bench", *names]
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def _possible() -> list[str]:
+    """The benchmarks whose tools are on this machine."""
+    names = []
+    for name in BENCHMARKS:
+        try:
+            for wanted in TOOLS.get(name, ()):
+                tool(*wanted)
+        except Missing:
+            continue
+        names.append(name)
+    return names
+
+
+@pytest.mark.timeout(400)
+def test_each_benchmark_tells_one_figure_and_stdout_has_nothing_else() -> None:
+    names = _possible()
+    done = _bench(*names)
+    assert done.returncode == 0, done.stderr
+    figures: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [figure["name"] for figure in figures] == names
+    for figure in figures:
+        assert figure.keys() >= {"value", "unit", "n", "cpu_s", "baseline"}
+        assert figure["value"] > 0
+        assert figure["n"] > 0
+        assert (figure["baseline"] is None) == (figure["name"] == "line")
+
+
+def test_a_benchmark_that_does_not_exist_is_one_line() -> None:
+    done = _bench("coffee")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "bench: there is no benchmark coffee: there are capture, enrich, deliver, line\n"
+
+
+def test_a_figure_is_the_median_of_its_runs_beside_the_baselines_and_the_sum_of_their_work() -> None:
+    ours = [Run(1000, 10.0, 5.0, 1.0), Run(3000, 10.0, 6.0, 1.5), Run(1200, 10.0, 5.5, 0.5)]
+    theirs = [Run(60, 10.0, 9.0)]
+    assert json.loads(told(compared("enrich", "events/s", ours, "stock", theirs))) == {
+        "name": "enrich",
+        "value": 120.0,
+        "unit": "events/s",
+        "n": 5200,
+        "cpu_s": 16.5,
+        "broker_cpu_s": 3.0,
+        "seconds": 30.0,
+        "runs": [100.0, 300.0, 120.0],
+        "spread": 1.667,
+        "baseline": 6.0,
+        "baseline_name": "stock",
+        "ratio": 20.0,
+        "baseline_n": 60,
+        "baseline_cpu_s": 9.0,
+        "baseline_broker_cpu_s": 0.0,
+        "baseline_seconds": 10.0,
+        "baseline_runs": [6.0],
+        "baseline_spread": 0.0,
+    }
+
+
+def test_a_delay_is_told_by_its_median_and_its_slowest_hundredth() -> None:
+    runs = [Run(200, 1.0, 1.0, 0.5, percentiles([*range(200)])), Run(100, 1.0, 1.0, 0.5, percentiles([*range(100)]))]
+    assert delays("line", runs) == {
+        "name": "line",
+        "value": 75.0,
+        "unit": "ms",
+        "n": 300,
+        "cpu_s": 2.0,
+        "broker_cpu_s": 1.0,
+        "seconds": 2.0,
+        "runs": [100, 50],
+        "spread": 0.667,
+        "baseline": None,
+        "p50": 75.0,
+        "p95": 142.5,
+        "p99": 148.5,
+        "max": 149.0,
+    }
