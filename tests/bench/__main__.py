@@ -12,7 +12,7 @@ from typing import Any
 from tests.bench import capture, deliver, enrich, line
 from tests.bench.figures import FULL, QUICK, Implausible, told
 from tests.bench.ground import Ground, Land, land
-from tests.bench.processes import Missing, say
+from tests.bench.processes import Missing, busy_cores, say
 
 BENCHMARKS: dict[str, Callable[[Ground], dict[str, Any]]] = {
     "capture": capture.measure,
@@ -20,6 +20,9 @@ BENCHMARKS: dict[str, Callable[[Ground], dict[str, Any]]] = {
     "deliver": deliver.measure,
     "line": line.measure,
 }
+
+LISTEN_SECONDS = 1.0  # before each benchmark, when nothing of ours has anything to do
+QUIET_CORES = 0.2
 
 
 def main(names: Sequence[str]) -> int:
@@ -39,7 +42,10 @@ def main(names: Sequence[str]) -> int:
 def _measured(here: Land, name: str) -> int:
     try:
         with here.ground(name) as ground:
-            figure = BENCHMARKS[name](ground)
+            others = round(busy_cores(LISTEN_SECONDS), 2)
+            if others > QUIET_CORES:
+                say(f"{name}: others keep {others} of {os.cpu_count()} cores busy: these figures are not the machine's")
+            figure = BENCHMARKS[name](ground) | {"others_cores": others, "cores": os.cpu_count()}
     except (Implausible, Missing, RuntimeError) as wrong:
         say(f"{name}: no figure: {wrong}")
         return 1

@@ -17,7 +17,7 @@ from pipeline.deliver.body import body_of, names
 from pipeline.model.deliveries import Attempt, Delivery
 from pipeline.model.events import Event
 from pipeline.model.loops import Loop
-from pipeline.topics import ATTEMPTS, DELIVERIES_DEAD
+from pipeline.topics import ATTEMPTS, DELIVERIES_DEAD, retry_topic
 from tests.bench.figures import Implausible, Run, compared
 from tests.bench.ground import Ground, agree
 from tests.bench.nginx import Nginx, nginx
@@ -49,7 +49,8 @@ def measure(ground: Ground) -> dict[str, Any]:
             theirs.append(_pool(ground, receiver, letters))
             ours.append(_deliver(ground, receiver, supply))
             say(f"deliver {number + 1}: {ours[-1].rate:,.0f} POSTs/s, requests {theirs[-1].rate:,.0f}")
-    return compared("deliver", "POSTs/s", ours, f"requests.Session in {THREADS} threads", theirs)
+    figure = compared("deliver", "POSTs/s", ours, f"requests.Session in {THREADS} threads", theirs)
+    return figure | {"held": _held(ground)}
 
 
 class Supply:
@@ -81,6 +82,11 @@ def _deliver(ground: Ground, receiver: Nginx, supply: Supply) -> Run:
         if run:
             return run
         supply.grow(supply.count * MORE)
+
+
+def _held(ground: Ground) -> int:
+    """How many records the retry topics ever got: no POST fails here, so they are deliveries whose lane was full."""
+    return sum(ground.count(topic) for topic in {*map(retry_topic, ground.settings.retry_ladder)})
 
 
 def _all_delivered(ground: Ground, starts: Mapping[int, int], count: int) -> None:

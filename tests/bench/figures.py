@@ -40,8 +40,14 @@ class Run(NamedTuple):
 
 
 def compared(name: str, unit: str, ours: Sequence[Run], baseline_name: str, theirs: Sequence[Run]) -> dict[str, Any]:
-    """Ours beside the baseline: medians of the runs' rates; `n`, `seconds` and CPU-seconds are sums over the runs."""
+    """Ours beside the baseline, in the order they ran, one of each in turn.
+
+    `value` and `baseline` are medians of the runs' rates. `ratio` is the median of what each run of ours was to the
+    baseline's just before it: a machine that others use too changes both, so it moves least. `n`, `seconds` and
+    CPU-seconds are sums over the runs.
+    """
     value, baseline = median(run.rate for run in ours), median(run.rate for run in theirs)
+    ratio = median(one.rate / other.rate for one, other in zip(ours, theirs, strict=True))
     return {
         "name": name,
         "value": round(value, 1),
@@ -49,7 +55,7 @@ def compared(name: str, unit: str, ours: Sequence[Run], baseline_name: str, thei
         **_work(ours),
         "baseline": round(baseline, 1),
         "baseline_name": baseline_name,
-        "ratio": round(value / baseline, 3),
+        "ratio": round(ratio, 3),
         **{f"baseline_{word}": number for word, number in _work(theirs).items()},
         **_medians(ours),
         **{f"baseline_{word}": number for word, number in _medians(theirs).items()},
@@ -60,9 +66,9 @@ def delays(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     """How long something took, in ms: medians of the runs' percentiles, the value being p50; there is no baseline."""
     percentiles = _medians(runs)
     value = percentiles["p50"]
-    p50s = [run.percentiles["p50"] for run in runs]
+    p50s = [round(run.percentiles["p50"], 2) for run in runs]
     told = {"name": name, "value": value, "unit": "ms", **_work(runs), "baseline": None, **percentiles}
-    return told | {"runs": p50s, "spread": _spread(p50s)}
+    return told | {"runs": p50s, "spread": _spread(p50s)}  # of what `value` is
 
 
 def percentiles(samples: Sequence[float]) -> dict[str, float]:

@@ -145,12 +145,5 @@ def _abuse(number: int, mail: Mail) -> AnyHit:
     return Abuse(**mail.known, details={"source": f"fbl-{number % 3}@mail.example"})
 
 
-_LOOKS = (_open, _click, _open, _open)
-MIX = (
-    *(_LOOKS + (_delivery,)),
-    *(_LOOKS + (_bounce,)),
-    *(_LOOKS + (_unsubscribe,)),
-    *(_LOOKS + (_failure,)),
-    *(_LOOKS + (_delivery,)),
-    *(_LOOKS + (_abuse,)),
-)
+_OTHERS = (_delivery, _bounce, _unsubscribe, _failure, _delivery, _abuse)
+MIX = tuple(make for other in _OTHERS for make in (_open, _click, _open, _open, other))

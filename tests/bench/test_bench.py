@@ -56,7 +56,7 @@ def test_a_benchmark_that_does_not_exist_is_one_line() -> None:
 
 def test_a_figure_is_the_median_of_its_runs_beside_the_baselines_and_the_sum_of_their_work() -> None:
     ours = [Run(1000, 10.0, 5.0, 1.0), Run(3000, 10.0, 6.0, 1.5), Run(1200, 10.0, 5.5, 0.5)]
-    theirs = [Run(60, 10.0, 9.0)]
+    theirs = [Run(60, 10.0, 9.0), Run(100, 10.0, 9.5), Run(50, 10.0, 9.5)]
     assert json.loads(told(compared("enrich", "events/s", ours, "stock", theirs))) == {
         "name": "enrich",
         "value": 120.0,
@@ -69,13 +69,13 @@ def test_a_figure_is_the_median_of_its_runs_beside_the_baselines_and_the_sum_of_
         "spread": 1.667,
         "baseline": 6.0,
         "baseline_name": "stock",
-        "ratio": 20.0,
-        "baseline_n": 60,
-        "baseline_cpu_s": 9.0,
+        "ratio": 24.0,
+        "baseline_n": 210,
+        "baseline_cpu_s": 28.0,
         "baseline_broker_cpu_s": 0.0,
-        "baseline_seconds": 10.0,
-        "baseline_runs": [6.0],
-        "baseline_spread": 0.0,
+        "baseline_seconds": 30.0,
+        "baseline_runs": [6.0, 10.0, 5.0],
+        "baseline_spread": 0.833,
     }
 
 
