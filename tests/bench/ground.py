@@ -133,6 +133,10 @@ class Ground:
         [answer] = self._admin.list_consumer_group_offsets([asked]).values()
         return sum(max(0, place.offset) for place in answer.result().topic_partitions)
 
+    def done(self, stage: str, topics: Iterable[str]) -> bool:
+        """Whether the stage has read the topics to their ends, and all that it made of them is acknowledged."""
+        return all(self.committed(f"loopwire-{stage}", topic) == self.count(topic) for topic in topics)
+
     def steady(self, process: Process, topic: str, most: int) -> Run | None:
         """What `process` writes into `topic` once it is warm; None where all of `most` came too soon to tell."""
         before = self.count(topic)
@@ -210,4 +214,5 @@ def _told(broker: Broker, folder: Path) -> Settings:
         master_key=MASTER,
         token_keys=TOKENS,
         allow_networks="127.0.0.0/8",
+        retry_ladder="5s",  # no POST fails: a delivery that was held because its lane was full comes back soon
     )
