@@ -4,7 +4,7 @@ BIN := .venv/bin
 ONCE ?=
 ONLY ?=
 
-.PHONY: demo test check faults bench bench-tools schemas wheel format clean
+.PHONY: demo test check faults bench bench-readme bench-tools schemas wheel format clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/demo.stamp
@@ -25,6 +25,10 @@ faults: .venv/dev.stamp
 # One JSON object a line on stdout, all else on stderr. ONLY="enrich line" runs these; QUICK=1 shows that it works.
 bench: .venv/dev.stamp bench-tools
 	@$(BIN)/python -m tests.bench $(ONLY)
+
+# The same, and the README's table with what was measured.
+bench-readme: .venv/dev.stamp bench-tools
+	@$(BIN)/python -m tests.bench | $(BIN)/python -m tests.bench.readme
 
 # What capture and deliver are measured with; a benchmark without its tool has no figure, and says so.
 bench-tools:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.bench.__main__ import BENCHMARKS
 from tests.bench.figures import Run, compared, delays, percentiles, told
 from tests.bench.processes import ROOT, Missing, tool
+from tests.bench.readme import table, written
 
 TOOLS = {"capture": (("wrk", "wrk"), ("nginx", "nginx-light")), "deliver": (("nginx", "nginx-light"),)}
 
@@ -34,6 +36,7 @@ def _possible() -> list[str]:
     return names
 
 
+@pytest.mark.faults  # a minute
 @pytest.mark.timeout(400)
 def test_each_benchmark_tells_one_figure_and_stdout_has_nothing_else() -> None:
     names = _possible()
@@ -77,6 +80,29 @@ def test_a_figure_is_the_median_of_its_runs_beside_the_baselines_and_the_sum_of_
         "baseline_runs": [6.0, 10.0, 5.0],
         "baseline_spread": 0.833,
     }
+
+
+def test_the_readme_gets_the_figures_between_its_marks() -> None:
+    rate = {"name": "enrich", "value": 120_000.4, "unit": "events/s", "n": 1_000_000, "cpu_s": 8.0, "baseline": 3000.2,
+            "baseline_name": "stock", "ratio": 40.0, "others_cores": 0.04, "cores": 2}  # fmt: skip
+    delay = {"name": "line", "value": 14.2, "unit": "ms", "n": 1000, "cpu_s": 1.5, "baseline": None, "p50": 14.2,
+             "p95": 20.0, "p99": 31.4, "hits_a_second": 500, "others_cores": 0.11, "cores": 2}  # fmt: skip
+    new = table([rate, delay], date(2026, 3, 20))
+    assert (
+        new
+        == """\
+| | measured | beside it, in the same run | ratio | CPU a piece |
+|---|---|---|---|---|
+| enrich | 120,000 events/s | stock: 3,000 | 40.00 | 8 us |
+| line | p50 14 ms, p95 20 ms, p99 31 ms at 500 hits/s | | | 1,500 us |
+
+Measured on 2026-03-20 on a machine of 2 shared cores, with the broker on it too; others kept up
+to 0.1 of its cores busy when a benchmark began.
+"""
+    )
+    readme = (ROOT / "README.md").read_text()
+    assert new in written(readme, new)
+    assert written(written(readme, "old\n"), new) == written(readme, new)
 
 
 def test_a_delay_is_told_by_its_median_and_its_slowest_hundredth() -> None:
