@@ -2,8 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 ONCE ?=
+ONLY ?=
 
-.PHONY: demo test check faults schemas wheel format clean
+.PHONY: demo test check faults bench bench-readme bench-tools schemas wheel format clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/demo.stamp
@@ -20,6 +21,20 @@ check: .venv/dev.stamp
 
 faults: .venv/dev.stamp
 	$(BIN)/python -m pytest -m faults
+
+# One JSON object a line on stdout, all else on stderr. ONLY="enrich line" runs these; QUICK=1 shows that it works.
+bench: .venv/dev.stamp bench-tools
+	@$(BIN)/python -m tests.bench $(ONLY)
+
+# The same, and the README's table with what was measured.
+bench-readme: .venv/dev.stamp bench-tools
+	@$(BIN)/python -m tests.bench | $(BIN)/python -m tests.bench.readme
+
+# What capture and deliver are measured with; a benchmark without its tool has no figure, and says so.
+bench-tools:
+	@PATH="$$PATH:/usr/sbin"; { command -v wrk && command -v nginx; } >/dev/null || \
+	{ test "$$(id -u)" = 0 && { apt-get update -qq && apt-get install -qqy wrk nginx-light; } >&2; } || \
+	echo "bench: wrk or nginx is missing and can't be installed here: apt-get install wrk nginx-light, as root" >&2
 
 schemas: .venv/dev.stamp
 	$(BIN)/loopwire schemas write
@@ -51,15 +66,15 @@ clean:
 # Debian's Python may come without venv; as root we install it, else we say so.
 .venv/made.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Loopwire needs Python 3.11 or newer"; exit 1; }
-	@$(PYTHON) -m venv .venv 2>/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qqy python3-venv; $(PYTHON) -m venv .venv; }
+	@$(PYTHON) -m venv .venv 2>/dev/null || { { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qqy python3-venv; } >&2; $(PYTHON) -m venv .venv; }
 	@touch $@
 
 .venv/demo.stamp: .venv/made.stamp pyproject.toml
-	@echo "installing Loopwire into .venv"
+	@echo "installing Loopwire into .venv" >&2
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[local]'
 	@touch $@
 
 .venv/dev.stamp: .venv/made.stamp pyproject.toml
-	@echo "installing Loopwire and its tools into .venv"
+	@echo "installing Loopwire and its tools into .venv" >&2
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ .venv/demo.stamp

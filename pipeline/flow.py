@@ -33,7 +33,7 @@ class Stage(NamedTuple):
 
 FLOW = (
     Stage("capture", "answers pixels and links, once the hit is safe", "capture/answer.py", (), (), (HITS,)),
-    Stage("enrich", "joins a hit with its profile and its mailing's tags; tells a profile's changes", "enrich/join.py",
+    Stage("enrich", "joins a hit with its profile and its mailing's tags, tells what changed", "enrich/join.py",
           (HITS,), (PROFILES, TAGS), (EVENTS, HITS_DEAD)),
     Stage("route", "finds the loops that want an event, now or in a replay", "route/matching.py",
           (EVENTS,), (LOOPS, LOOP_STATES, REPLAY_STATES), (DELIVERIES, REPLAYS, LOOP_STATES, REPLAY_STATES, HITS_DEAD)),

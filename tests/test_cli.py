@@ -73,7 +73,7 @@ def test_the_map_is_the_pipeline_on_one_screen() -> None:
 capture  answers pixels and links, once the hit is safe  (capture/answer.py)
   writes hits
 
-enrich   joins a hit with its profile and its mailing's tags; tells a profile's changes  (enrich/join.py)
+enrich   joins a hit with its profile and its mailing's tags, tells what changed  (enrich/join.py)
   reads  hits
   tables profiles, tags
   writes events, hits-dead

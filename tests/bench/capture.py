@@ -1,0 +1,127 @@
+"""Capture: answered hits a second of one worker, each answer after its ack, beside nginx's pixel of one worker."""
+
+import itertools
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import requests
+
+from pipeline.capture.tokens import Link, sign, signing_key
+from pipeline.keys import link_keys
+from pipeline.topics import HITS
+from tests.bench.figures import Implausible, Run, compared
+from tests.bench.ground import Ground
+from tests.bench.mail import ACCOUNT, hits
+from tests.bench.nginx import nginx
+from tests.bench.processes import Process, say, tool
+
+CONNECTIONS = 256
+TOKENS = 10_000
+SCRIPT = Path(__file__).with_name("pixels.lua")
+
+
+class Load(NamedTuple):
+    """What one run of wrk saw; times in ms."""
+
+    answered: int
+    seconds: float
+    failed: int
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+    @property
+    def percentiles(self) -> dict[str, float]:
+        """How long an answer took."""
+        return {"p50": self.p50, "p95": self.p95, "p99": self.p99, "max": self.max}
+
+
+def measure(ground: Ground) -> dict[str, Any]:
+    """The figure."""
+    paths = ground.folder / "paths"
+    paths.write_text("".join(f"/o/{token}.gif\n" for token in _tokens(ground)))
+    ours, theirs = [], []
+    for number in range(ground.pace.runs):
+        theirs.append(_nginx(ground, paths))
+        ours.append(_capture(ground, paths))
+        say(f"capture {number + 1}: {ours[-1].rate:,.0f} hits/s, nginx {theirs[-1].rate:,.0f} req/s")
+    return compared("capture", "hits/s", ours, "nginx empty_gif, one worker", theirs)
+
+
+def _tokens(ground: Ground) -> list[str]:
+    kid, key = signing_key(link_keys(ground.settings), ACCOUNT)
+    some = itertools.islice(hits(ground.pace.profiles), TOKENS)
+    return [sign(Link(ACCOUNT, hit.profile, hit.mailing, hit.message), "open", kid, key) for hit in some]
+
+
+def _nginx(ground: Ground, paths: Path) -> Run:
+    with nginx(ground.folder / "nginx") as server:
+        load, run = _under_load(ground, server.process, server.url, paths)
+        _all_answered(load)
+        return run
+
+
+def _capture(ground: Ground, paths: Path) -> Run:
+    before = ground.count(HITS)
+    with ground.start("capture") as process:
+        url = ground.settings.tracking_url
+        warm, load, run = _warm_and_under_load(ground, process, url, paths)
+        process.wait_for(lambda: not _waiting(url))
+        outcomes = _outcomes(url)
+    _all_answered(load)
+    _all_safe(outcomes, warm.answered + load.answered, ground.count(HITS) - before)
+    return run
+
+
+def _under_load(ground: Ground, process: Process, url: str, paths: Path) -> tuple[Load, Run]:
+    _, load, run = _warm_and_under_load(ground, process, url, paths)
+    return load, run
+
+
+def _warm_and_under_load(ground: Ground, process: Process, url: str, paths: Path) -> tuple[Load, Load, Run]:
+    warm = _wrk(url, paths, ground.pace.warm)
+    meter = ground.meter(process)
+    load = _wrk(url, paths, ground.pace.steady)
+    metered = meter.run(load.answered, load.percentiles)
+    return warm, load, metered._replace(seconds=load.seconds)
+
+
+def _wrk(url: str, paths: Path, seconds: float) -> Load:
+    """One thread: it is enough for nginx, and leaves the cores to who is measured."""
+    command = [
+        tool("wrk", "wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "15s",
+        "-s", str(SCRIPT), url, "--", str(paths),
+    ]  # fmt: skip
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Load(**json.loads(said.splitlines()[-1]))
+
+
+def _outcomes(url: str) -> dict[str, int]:
+    """What capture says that became of its requests, by outcome."""
+    counts: dict[str, int] = {}
+    said = requests.get(f"{url}/metrics", timeout=10).text
+    for outcome, count in re.findall(
+        r'^loopwire_capture_requests_total\{.*outcome="(\w+)"\} (\d+)$', said, re.MULTILINE
+    ):
+        counts[outcome] = counts.get(outcome, 0) + int(count)
+    return counts
+
+
+def _waiting(url: str) -> bool:
+    return "\nloopwire_capture_waiting 0\n" not in requests.get(f"{url}/metrics", timeout=10).text
+
+
+def _all_answered(load: Load) -> None:
+    if load.failed:
+        raise Implausible(f"capture: {load.failed} of {load.answered} requests failed")
+
+
+def _all_safe(outcomes: dict[str, int], answered: int, records: int) -> None:
+    """Every answer has its record, acknowledged; wrk leaves without the answers it still waits for, at each end."""
+    others = {outcome: count for outcome, count in outcomes.items() if outcome != "safe" and count}
+    if others or not answered <= outcomes["safe"] <= records <= answered + 2 * CONNECTIONS:
+        raise Implausible(f"capture: {answered} answers, {records} records in hits, and capture counts {outcomes}")

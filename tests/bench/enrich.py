@@ -1,0 +1,126 @@
+"""Enrich: events a second from `hits` to acknowledged `events`, beside a stock Faust agent with stock tables."""
+
+import itertools
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from pipeline.model.events import Event
+from pipeline.topics import EVENTS, HITS, HITS_DEAD
+from tests.bench.figures import Implausible, Run, compared
+from tests.bench.ground import Ground, agree
+from tests.bench.mail import email, hit_records, hits, mailings, profiles, tags
+from tests.bench.processes import Process, say
+
+FIRST = 180_000  # hits to begin with, for each second that is measured or warmed up
+MORE = 1.5
+SAMPLE = 100  # events of each partition that are looked at
+STOCK_GROUP = "stock"
+CHANGELOG = "stock-profiles-changelog"
+LOADING_SECONDS = ALL_SECONDS = 300.0
+
+_event = msgspec.json.Decoder(Event)
+
+
+def measure(ground: Ground) -> dict[str, Any]:
+    """The figure."""
+    pace = ground.pace
+    ground.load(itertools.chain(profiles(pace.profiles), mailings()))
+    _fill_stock_tables(ground)
+    supply = Supply(ground)
+    supply.grow(int(FIRST * (pace.warm + pace.steady)))
+    ours, theirs = [], []
+    for number in range(pace.runs):
+        theirs.append(_stock(ground, supply))
+        ours.append(_enrich(ground, supply))
+        say(f"enrich {number + 1}: {ours[-1].rate:,.0f} events/s, stock Faust {theirs[-1].rate:,.0f}")
+    return compared("enrich", "events/s", ours, "stock Faust agent and table", theirs)
+
+
+class Supply:
+    """The hits that wait in the topic."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.count = 0
+        self._ground = ground
+        self._hits = hits(ground.pace.profiles)
+
+    def grow(self, to: int) -> None:
+        """So many hits in all."""
+        say(f"enrich: {to:,} hits are put into the topic")
+        self.count += self._ground.load(hit_records(itertools.islice(self._hits, to - self.count)))
+
+
+def _enrich(ground: Ground, supply: Supply) -> Run:
+    """From the first hit to the last; anew, with more of them, where they did not last long enough."""
+    while True:
+        ground.from_the_start("enrich")
+        starts, before = ground.ends(EVENTS), ground.count(EVENTS)
+        with ground.start("enrich") as process:
+            run = ground.steady(process, EVENTS, supply.count)
+            process.wait_for(lambda: ground.done("enrich", (HITS,)), ALL_SECONDS)
+        _all_written(ground, starts, supply.count, ground.count(EVENTS) - before)
+        agree("enrich: hits-dead and 0", ground.count(HITS_DEAD), 0)
+        _all_joined(ground, starts)
+        if run:
+            return run
+        supply.grow(int(supply.count * MORE))
+
+
+def _all_written(ground: Ground, starts: Mapping[int, int], hits: int, events: int) -> None:
+    """As many events as hits; or more, where a hit was joined twice: then their ids are counted."""
+    if events == hits:
+        return
+    agree(
+        "enrich: hits and different events", hits, len({_event.decode(one).id for one in ground.values(EVENTS, starts)})
+    )
+    say(f"enrich: {events - hits} hits were joined twice: the process lost its partitions for a while")
+
+
+def _stock(ground: Ground, supply: Supply) -> Run:
+    """It goes on in `hits` where its last run ended: it is far from reading all of them."""
+    starts, before = ground.ends(EVENTS), ground.count(EVENTS)
+    read = _committed(ground)
+    with _stock_worker(ground) as process:
+        run = ground.steady(process, EVENTS, supply.count - read)
+    if run is None:
+        raise Implausible("enrich: the baseline ran out of hits")
+    written, read = ground.count(EVENTS) - before, _committed(ground) - read
+    if not written >= read > 0:
+        raise Implausible(f"enrich: the baseline read {read} hits and wrote {written} events")
+    _all_joined(ground, starts)
+    return run
+
+
+def _fill_stock_tables(ground: Ground) -> None:
+    """Its tables are filled by its own agents, once, before there are hits: later runs find them in the changelog."""
+    say(f"enrich: the baseline's table is filled with {ground.pace.profiles:,} profiles")
+    with _stock_worker(ground) as process:
+        process.wait_for(lambda: CHANGELOG in ground.cluster.topics())
+        process.wait_for(lambda: ground.count(CHANGELOG) >= ground.pace.profiles, LOADING_SECONDS)
+    agree("enrich: profiles and rows of the baseline's table", ground.pace.profiles, ground.count(CHANGELOG))
+
+
+def _stock_worker(ground: Ground) -> Process:
+    faust = [sys.executable, "-m", "faust", "--quiet", "--datadir", str(ground.folder / "stock")]
+    return Process(
+        [*faust, "-A", "tests.bench.stock", "worker", "--loglevel", "error", "--without-web"],
+        ground.folder,
+        ground.environment,
+    )
+
+
+def _committed(ground: Ground) -> int:
+    return ground.committed(STOCK_GROUP, HITS)
+
+
+def _all_joined(ground: Ground, starts: Mapping[int, int]) -> None:
+    """Events of the run, the last of each partition, say who it was and what the mail was."""
+    ends = ground.ends(EVENTS)
+    last = {partition: max(start, ends[partition] - SAMPLE) for partition, start in starts.items()}
+    for value in ground.values(EVENTS, last):
+        event = _event.decode(value)
+        if event.recipient != email(event.profile) or event.tags != tags(event.mailing or "") or not event.fields:
+            raise Implausible(f"enrich: an event is not joined: {value.decode()}")

@@ -1,0 +1,111 @@
+"""The line: how long from an open fetched (its request sent) to its POST received, at 500 hits a second."""
+
+import asyncio
+import gc
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import parse_qs
+
+import uvloop
+
+from pipeline.capture.tokens import Link, sign, signing_key
+from pipeline.keys import link_keys
+from pipeline.topics import ATTEMPTS, HITS
+from tests.bench.figures import Implausible, Run, delays, percentiles
+from tests.bench.ground import Ground, agree
+from tests.bench.mail import ACCOUNT, mailing_id, mailings, profile_id, profiles
+from tests.bench.processes import Process, say
+from tests.bench.readers import Opened, Readers
+from tests.bench.receiver import Post, Receiver
+from tests.bench.work import loop, loop_rows
+from tests.story.lines import STAGES
+
+HITS_A_SECOND = 500
+LATE_MS = 5.0  # p99 of how late a fetch was sent: above it the pace was not even
+ARRIVE_SECONDS = 60.0
+
+
+def measure(ground: Ground) -> dict[str, Any]:
+    """The figure."""
+    return uvloop.run(_measured(ground))
+
+
+async def _measured(ground: Ground) -> dict[str, Any]:
+    receiver = Receiver()
+    origin = await receiver.open()
+    ground.load(itertools.chain(profiles(ground.pace.profiles), mailings(), loop_rows([loop(0, origin)])))
+    with ExitStack() as ending:
+        stages = [ending.enter_context(await asyncio.to_thread(ground.start, stage)) for stage in STAGES]
+        line = Line(ground, stages, receiver)
+        runs = [await line.run() for _ in range(ground.pace.runs)]
+        line.readers.close()
+    receiver.close()
+    agree("line: opens and hits", line.opens, ground.count(HITS))
+    agree("line: POSTs received and attempts", len(receiver.posts), ground.count(ATTEMPTS))
+    return delays("line", runs) | {"hits_a_second": HITS_A_SECOND}
+
+
+class Line:
+    """All stages at work, with readers at their one end and a customer at the other."""
+
+    def __init__(self, ground: Ground, stages: list[Process], receiver: Receiver) -> None:
+        self.readers = Readers(ground.settings.tracking_url)
+        self.opens = 0
+        self._ground = ground
+        self._stages = stages
+        self._receiver = receiver
+        self._paths = _paths(ground)
+
+    async def run(self) -> Run:
+        """One measured stretch after its warming up."""
+        pace = self._ground.pace
+        await self._opened(pace.warm)
+        gc.collect()
+        gc.disable()  # a pause of ours is no delay of theirs
+        before, meter = len(self._receiver.posts), self._ground.meter(*self._stages)
+        opened = await self._opened(pace.steady)
+        spent = meter.run(len(opened))
+        gc.enable()
+        told = percentiles(_delays(opened, self._receiver.posts[before:]))
+        say(f"line: p50 {told['p50']:.1f} ms, p95 {told['p95']:.1f}, p99 {told['p99']:.1f}")
+        return spent._replace(percentiles=told | {"late_p99": _late(opened)})
+
+    async def _opened(self, seconds: float) -> dict[str, Opened]:
+        """So many seconds of opens, by the id of their message, once their POSTs have come."""
+        some = list(itertools.islice(self._paths, int(seconds * HITS_A_SECOND)))
+        before = len(self._receiver.posts)
+        self.opens += len(some)
+        opened = await self.readers.open([path for _, path in some], HITS_A_SECOND)
+        try:
+            await self._receiver.until(before + len(some), ARRIVE_SECONDS)
+        except TimeoutError:
+            raise Implausible(f"line: {len(some)} opens, {len(self._receiver.posts) - before} POSTs") from None
+        return {message: one for (message, _), one in zip(some, opened, strict=True)}
+
+
+def _paths(ground: Ground) -> Iterator[tuple[str, str]]:
+    """Messages without end, of the profiles in turn, and where each one's pixel is."""
+    kid, key = signing_key(link_keys(ground.settings), ACCOUNT)
+    for number in itertools.count():
+        message = f"message-{number}"
+        link = Link(ACCOUNT, profile_id(number % ground.pace.profiles), mailing_id(number), message)
+        yield message, f"/o/{sign(link, 'open', kid, key)}.gif"
+
+
+def _delays(opened: Mapping[str, Opened], posts: Iterable[Post]) -> list[float]:
+    """ms of each, from its request to its first POST; Implausible unless each open has one."""
+    came: dict[str, float] = {}
+    for post in posts:
+        came.setdefault(parse_qs(post.body.decode())["id"][0], post.at)
+    if not came.keys() >= opened.keys():
+        raise Implausible(f"line: {len(opened)} opens, and POSTs of {len(came)}")
+    return [(came[message] - one.sent) * 1000 for message, one in opened.items()]
+
+
+def _late(opened: Mapping[str, Opened]) -> float:
+    late = percentiles([(one.sent - one.due) * 1000 for one in opened.values()])["p99"]
+    if late > LATE_MS:
+        say(f"line: the readers were late, p99 {late:.1f} ms: this machine has too much to do")
+    return late
