@@ -32,6 +32,8 @@ DOORS = {
     "route.drains": "reads events again for route's run.py",
     "capture.workers": "forks, watches and ends capture's processes for its run.py",
     "console.follower": "reads topics on a thread for console's run.py",
+    "console.recorder": "reads attempts into the store for console's run.py",
+    "console.store.database": "holds the connections of the store for console's run.py",
     "console.fetching": "waits for outbound calls for console's run.py",
 }
 # What a rule may use of the world after all.
@@ -177,7 +179,7 @@ KEYS_AND_VALUES = {
     "attempts": ("LOOP", "attempt.v1"),
 }
 # What no stage of the line reads, and who does; what none writes yet, and who will.
-READ_BY_PEOPLE = {topics.ATTEMPTS, topics.DELIVERIES_DEAD, topics.HITS_DEAD}
+READ_BY_PEOPLE = {topics.DELIVERIES_DEAD, topics.HITS_DEAD}
 WRITTEN_BY_REPLAY = {topics.REPLAYS}
 
 

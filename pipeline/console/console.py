@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
+
+from sqlalchemy import Connection
 
 from pipeline.console.directory import Directory
 from pipeline.console.limits import Limits
@@ -15,6 +17,19 @@ from pipeline.deliver.stage import Post
 
 Fetch = Callable[[str], Awaitable[Fetched]]
 Send = Callable[[Post], Awaitable[Answered]]
+Answer = TypeVar("Answer")
+
+
+class StoreAwayError(Exception):
+    """The store of attempts gives no answer now; the message says why, for the log."""
+
+
+class Store(Protocol):
+    """Where attempts are asked for."""
+
+    async def ask(self, question: Callable[[Connection], Answer]) -> Answer:
+        """The answer to a question; StoreAwayError where there is none."""
+        ...
 
 
 class Keys(NamedTuple):
@@ -46,6 +61,7 @@ class Console:
     effects: Effects
     limits: Limits
     ready: Callable[[], bool]
+    store: Store
 
     @property
     def seals(self) -> Seals:

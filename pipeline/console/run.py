@@ -23,6 +23,10 @@ from pipeline.console.directory import Directory
 from pipeline.console.fetching import Fetcher
 from pipeline.console.follower import Follower
 from pipeline.console.limits import Limits
+from pipeline.console.recorder import Recorder
+from pipeline.console.store.database import Database
+from pipeline.console.store.told import microseconds
+from pipeline.console.store.url import database_url
 from pipeline.console.track import Tracking
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
@@ -45,6 +49,8 @@ class Parts(NamedTuple):
     directory: Directory
     follower: Follower
     fetcher: Fetcher
+    database: Database
+    recorder: Recorder
 
 
 def run(settings: Settings) -> None:
@@ -64,18 +70,22 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
     SettingsError where a key or the port can't be used, KafkaException where the topics can't be read.
     """
     address = _free_address(settings)
+    database = Database(database_url(settings))
     calls = Calls(Guard(settings.allow_networks, settings.egress_proxy))
     outbox = Outbox(kafka, kafka.producer(**{"message.timeout.ms": PRODUCE_MS}))
-    parts = _parts(kafka, outbox, calls)
+    parts = _parts(kafka, outbox, calls, database)
     server = _server(build(_console(settings, parts, stop)), address)
     try:
         await parts.follower.load()
+        parts.recorder.start()
         loaded()
         log.info("listening on %s, port %d", *address)
         await _work(server, parts, stop)
     finally:
         calls.close()
         await parts.follower.close()
+        await asyncio.to_thread(parts.recorder.stop)
+        database.close()
 
 
 async def _until_told(settings: Settings) -> None:
@@ -112,9 +122,10 @@ async def _drain(server: Server, serving: asyncio.Task[None], parts: Parts) -> N
     await parts.outbox.drain(FLUSH_SECONDS)
 
 
-def _parts(kafka: Kafka, outbox: Outbox, calls: Calls) -> Parts:
+def _parts(kafka: Kafka, outbox: Outbox, calls: Calls, database: Database) -> Parts:
     directory = Directory(outbox.put)
-    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls))
+    recorder = Recorder(kafka, database, lambda: microseconds(datetime.now(UTC)))
+    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls), database, recorder)
 
 
 def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
@@ -125,6 +136,7 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
         effects=Effects(lambda: datetime.now(UTC), time.monotonic, os.urandom, parts.fetcher.fetch, parts.fetcher.send),
         limits=Limits(),
         ready=lambda: not stop.is_set(),
+        store=parts.database,
     )
 
 

@@ -26,6 +26,8 @@ CALLS = [
     ("POST", "/v1/loops/{loop}/resume"),
     ("POST", "/v1/loops/{loop}/test"),
     ("POST", "/v1/loops/{loop}/secrets"),
+    ("GET", "/v1/loops/{loop}/attempts"),
+    ("GET", "/v1/loops/{loop}/stats"),
 ]
 
 
