@@ -141,8 +141,7 @@ async def _unavailable(request: Request, wrong: Exception) -> Response:
     return problems.answer(Problem("unavailable", detail, headers={"retry-after": "5"}))
 
 
-async def _no_store(request: Request, wrong: Exception) -> Response:
-    log.warning("%s %s: the store: %s", request.method, request.url.path, wrong)
+async def _no_store(_request: Request, _wrong: Exception) -> Response:
     detail = "the store of attempts does not answer now: ask again"
     return problems.answer(Problem("no-store", detail, headers={"retry-after": "2"}))
 

@@ -71,5 +71,5 @@ class StatsAsked(Question):
     since: Since = Field(None, description="rounded down to a whole step; 24 hours before `to`")
     until: Until = Field(None, description="rounded up to a whole step; now")
     step: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}[mhd]$")] | None = Field(
-        None, description="such as `5m`, `1h`, `1d`; chosen so that there are at most 100 points"
+        None, description="such as `5m`, `1h`, `1d`; chosen so that there are about 100 points at most"
     )

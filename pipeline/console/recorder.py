@@ -23,11 +23,13 @@ from pipeline.topics import ATTEMPTS
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 2000
+AT_ONCE = 500
 GATHER_SECONDS = 0.2  # a batch waits so long to become a large one; so long is an attempt unseen
 AGAIN_SECONDS = 1.0
 SWEEP_SECONDS = 60.0
 STOP_SECONDS = 2.0
+AHEAD_KB = 8192  # read ahead; a few batches of ordinary attempts
+GROUP = "loopwire-record"  # has no members and commits nothing: the offsets are the store's
 OF_THE_DATA = (DataError, IntegrityError, ValueError, OverflowError)  # what a record can be at fault for
 
 RECORDED = metrics.counter("loopwire_console_attempts", "attempts read into the store, or skipped", "result")
@@ -110,7 +112,7 @@ class Recorder:
             if connection is None:
                 log.debug("another console records into %s", self._database.shown)
                 return
-            reader = self._kafka.reader()
+            reader = self._kafka.consumer(GROUP, **{"queued.max.messages.kbytes": AHEAD_KB})
             try:
                 reader.assign(self._places(connection))
                 RECORDING.set(1)

@@ -52,6 +52,7 @@ class Database:
         _prepare(self._writer, "BEGIN IMMEDIATE")
         _prepare(self._reader, "BEGIN")
         self._threads = ThreadPoolExecutor(READERS, "store")
+        self._said: set[str] = set()
 
     async def ask(self, question: Callable[[Connection], Answer]) -> Answer:
         """The answer to a question, on a thread of its own. StoreAwayError where the database gives none."""
@@ -84,9 +85,18 @@ class Database:
     def _answer(self, question: Callable[[Connection], Answer]) -> Answer:
         try:
             with self._reader.connect() as connection:
-                return question(connection)
+                answer = question(connection)
         except (OperationalError, InterfaceError, ProgrammingError, PoolTimeoutError) as failed:
+            self._say(reason(failed))
             raise StoreAwayError(reason(failed)) from failed
+        self._said.clear()
+        return answer
+
+    def _say(self, cause: str) -> None:
+        """Once for each cause, until there are answers again: whoever asks, asks again."""
+        if cause not in self._said:
+            log.warning("%s gives no answer: %s", self.shown, cause)
+        self._said.add(cause)
 
     @contextmanager
     def _file_lock(self) -> Iterator[bool]:
@@ -111,11 +121,11 @@ def migrate(connection: Connection) -> None:
         connection.execute(sql.select(sql.func.pg_advisory_xact_lock(MIGRATES)))
     if _revision(connection) == REVISION:
         return
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of its plugins when it is imported
     # Imported when there is something to do, which is once in a store's life: it takes 10 MB.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection

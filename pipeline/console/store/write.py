@@ -88,7 +88,8 @@ def _put(connection: Connection, insert: Insert, rows: list[dict[str, Any]]) -> 
     if connection.dialect.name == "sqlite":
         connection.execute(insert, rows)
         return
-    names, kind = list(rows[0]), sql.literal_column(f"NULL::{insert.table.name}")
+    names = list(rows[0])
+    kind: sql.ColumnElement[object] = sql.literal_column(f"NULL::{insert.table.name}")
     document = sql.cast(sql.bindparam("rows", type_=sql.Text), postgresql.JSON)
     read = sql.func.json_populate_recordset(kind, document).table_valued(*names)
     connection.execute(insert.from_select(names, sql.select(read)), {"rows": msgspec.json.encode(rows).decode()})
