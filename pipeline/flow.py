@@ -42,6 +42,9 @@ FLOW = (
           (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS, EVENTS)),
     Stage("console", "takes profiles, mailings and loops by API", "console/api.py",
           (), (ACCOUNTS, LOOPS, LOOP_STATES, REPLAY_STATES), (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS, EVENTS)),
+          (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS)),
+    Stage("console", "takes profiles, mailings and loops by API, shows attempts", "console/api.py",
+          (ATTEMPTS,), (ACCOUNTS, LOOPS, LOOP_STATES), (ACCOUNTS, LOOPS, PROFILES, TAGS)),
 )  # fmt: skip
 
 

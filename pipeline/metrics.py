@@ -14,6 +14,8 @@ Name = Literal[
     "loopwire_deliver_in_flight",
     "loopwire_deliver_records",
     "loopwire_console_seconds",
+    "loopwire_console_attempts",
+    "loopwire_console_recording",
 ]
 NAMES: tuple[Name, ...] = get_args(Name)
 

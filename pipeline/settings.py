@@ -136,6 +136,13 @@ def _proxy(text: str) -> str:
     return text
 
 
+def _database(text: str) -> str:
+    """Never repeats it: there may be a password in it."""
+    if text and not re.fullmatch(r"postgresql://[^\s/?#]*/[^\s/?#]+(\?\S*)?|sqlite:///(?!:memory:)[^?#]+", text):
+        raise ValueError("must be postgresql://user:password@host/name or sqlite:///path/to/file")
+    return text
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
@@ -181,7 +188,7 @@ class Settings(BaseSettings):
     topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,60}$")] = ""
     topic_partitions: Annotated[int, Field(ge=1, le=1000)] = 12
     topic_replication: Annotated[int, Field(ge=1, le=9)] = 1
-    database_url: str = Field("", repr=False)
+    database_url: Annotated[str, AfterValidator(_database)] = Field("", repr=False)
     schema_registry: str = ""
     api_url: BaseUrl = ""
     api_key: str = Field("", repr=False)

@@ -34,6 +34,8 @@ DOORS = {
     "console.follower": "reads topics on a thread for console's run.py",
     "deliver.rechecks": "looks for verification files again for deliver's run.py",
     "console.past": "asks Kafka of the past for console's run.py",
+    "console.recorder": "reads attempts into the store for console's run.py",
+    "console.store.database": "holds the connections of the store for console's run.py",
     "console.fetching": "waits for outbound calls for console's run.py",
 }
 # What a rule may use of the world after all.
@@ -185,6 +187,9 @@ KEYS_AND_VALUES = {
 }
 # What no stage of the line reads, and who does.
 READ_BY_PEOPLE = {topics.ATTEMPTS, topics.DELIVERIES_DEAD, topics.HITS_DEAD}
+# What no stage of the line reads, and who does; what none writes yet, and who will.
+READ_BY_PEOPLE = {topics.DELIVERIES_DEAD, topics.HITS_DEAD}
+WRITTEN_BY_REPLAY = {topics.REPLAYS}
 
 
 def test_the_cluster_gets_the_topics_of_the_contract_kept_as_it_says() -> None:

@@ -12,6 +12,7 @@ from pipeline import settings
 from pipeline.settings import Settings, SettingsError
 
 KEY = base64.b64encode(bytes(32)).decode()
+DATABASE = "must be postgresql://user:password@host/name or sqlite:///path/to/file"
 OTHER = base64.b64encode(bytes(range(32))).decode()
 
 
@@ -104,6 +105,12 @@ def test_how_a_setting_is_written(monkeypatch: pytest.MonkeyPatch, name: str, va
         ("TOKEN_KEYS", f"1:{KEY},new:c2hvcnQ=", "key new must be 32 bytes, base64; it is 5 bytes"),
         ("TOPIC_PREFIX", "my topics-", "String should match pattern '^[A-Za-z0-9._-]{0,60}$'"),
         ("IP_POLICY", "some", "Input should be 'full', 'truncate', 'hash' or 'none'"),
+        ("DATABASE_URL", "mysql://db/x", DATABASE),
+        ("DATABASE_URL", "postgresql://db", DATABASE),
+        ("DATABASE_URL", "postgres://db/x", DATABASE),
+        ("DATABASE_URL", "sqlite://", DATABASE),
+        ("DATABASE_URL", "sqlite:///:memory:", DATABASE),
+        ("DATABASE_URL", "console.db", DATABASE),
         ("TABLE_STORE", "rocks", "Input should be 'memory' or 'disk'"),
     ],
 )
@@ -115,7 +122,7 @@ def test_a_setting_that_can_t_be_used_is_named(
     assert str(refused.value) == f"LOOPWIRE_{name}: {message}"
 
 
-@pytest.mark.parametrize("name", ["MASTER_KEY", "TOKEN_KEYS", "KAFKA_CONFIG"])
+@pytest.mark.parametrize("name", ["MASTER_KEY", "TOKEN_KEYS", "KAFKA_CONFIG", "DATABASE_URL"])
 def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with pytest.raises(SettingsError) as refused:
         _set(monkeypatch, name, "hunter2-hunter2")

@@ -12,6 +12,7 @@ from pipeline.cli import caller
 from pipeline.cli.api import Api, path
 from pipeline.cli.mistakes import Mistake, Refused
 from pipeline.cli.screen import AsJson, Key, say, say_json, table, warn
+from pipeline.cli.sent import asked_path, attempt_row, stats_rows, total_line
 
 app = typer.Typer(no_args_is_help=True, help="Feedback loops: who is told of what, where.")
 
@@ -35,6 +36,21 @@ Headers = Annotated[
 ]
 Rate = Annotated[float | None, typer.Option("--rate", help="At most so many POSTs a second.")]
 MaxInFlight = Annotated[int | None, typer.Option("--max-in-flight", help="At most so many POSTs at a time.")]
+State = Annotated[
+    Literal["delivered", "retrying", "dead", "failed"] | None,
+    typer.Option("--state", help="How they ended; `failed` is retrying and dead together."),
+]
+Type = Annotated[str, typer.Option("--type", help="Of events of this type: open, click, ...")]
+Since = Annotated[str, typer.Option("--from", help="Not before this time, such as 2026-03-20T09:15:00Z.")]
+Until = Annotated[str, typer.Option("--to", help="Before this time.")]
+Recipient = Annotated[str, typer.Option("--recipient", help="To this address.")]
+Profile = Annotated[str, typer.Option("--profile", help="Of this profile.")]
+Message = Annotated[str, typer.Option("--message", help="Of this message.")]
+EventId = Annotated[str, typer.Option("--event", help="Of the event with this id.")]
+Delivery = Annotated[str, typer.Option("--delivery", help="Of this delivery, the `webhook-id` of its POSTs.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=250, help="How many at most.")]
+Cursor = Annotated[str, typer.Option("--cursor", help="The page after the one whose `next_cursor` this is.")]
+Step = Annotated[str, typer.Option("--step", help="Such as 5m, 1h, 1d. Without: about a hundred steps.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -152,6 +168,55 @@ def remove(loop: LoopId, yes: Yes = False, key: Key = "", as_json: AsJson = Fals
         say_json({"id": loop, "removed": True})
     else:
         say(f"{loop} is removed")
+
+
+@app.command()
+def attempts(  # noqa: PLR0913, PLR0917 (options, each with a name)
+    loop: LoopId,
+    state: State = None,
+    type_: Type = "",
+    since: Since = "",
+    until: Until = "",
+    recipient: Recipient = "",
+    profile: Profile = "",
+    message: Message = "",
+    event: EventId = "",
+    delivery: Delivery = "",
+    limit: Limit = 50,
+    cursor: Cursor = "",
+    key: Key = "",
+    as_json: AsJson = False,
+) -> None:
+    """What was sent, the newest first. Times are in UTC."""
+    asked = {"state": state or "", "type": type_, "from": since, "to": until, "recipient": recipient,
+             "profile": profile, "message": message, "event": event, "delivery": delivery, "limit": str(limit),
+             "cursor": cursor}  # fmt: skip
+    found = _api(key).call("GET", asked_path(path("loops", loop, "attempts"), asked))
+    if as_json:
+        say_json(found)
+        return
+    if not found["attempts"]:
+        warn("there are no such attempts")
+        return
+    columns = ("at", "state", "status", "ms", "type", "profile", "attempt", "next", "error")
+    table(columns, [attempt_row(one) for one in found["attempts"]])
+    if found["next_cursor"]:
+        warn(f"there are more: --cursor {found['next_cursor']}")
+
+
+@app.command()
+def stats(
+    loop: LoopId, since: Since = "", until: Until = "", step: Step = "", key: Key = "", as_json: AsJson = False
+) -> None:
+    """How many attempts were made over time, how they ended, how long they took. Without times: the last day."""
+    asked = {"from": since, "to": until, "step": step}
+    found = _api(key).call("GET", asked_path(path("loops", loop, "stats"), asked))
+    if as_json:
+        say_json(found)
+        return
+    say(total_line(found))
+    if rows := stats_rows(found):
+        table(("from", "attempts", "delivered", "retrying", "dead", "p50 ms", "p95 ms", "p99 ms"), rows)
 
 
 def _api(key: str) -> Api:

@@ -12,8 +12,9 @@ from starlette.responses import HTMLResponse, Response
 
 from pipeline import __version__
 from pipeline.console import docs, problems
+from pipeline.console.attempt_calls import AttemptCalls
 from pipeline.console.calls import KEY, AccountCall, AdminCall, LargeCall, LinesCall
-from pipeline.console.console import Console
+from pipeline.console.console import Console, StoreAwayError
 from pipeline.console.health import Health
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
@@ -33,6 +34,7 @@ def build(console: Console) -> FastAPI:
     replays = _replays(ReplayCalls(console))
     for routes in (_health(health), _admin(mail), _mail(mail), _lines(mail), _track(mail), _loops(loops), replays):
         app.include_router(routes)
+    app.include_router(_attempts(AttemptCalls(console)))
     _answer_problems(app)
     app.add_middleware(Measured, clock=console.effects.clock)
     return app
@@ -99,6 +101,10 @@ def _replays(calls: ReplayCalls) -> APIRouter:
     routes.add_api_route("/loops/{loop}/replays", calls.every, methods=["GET"])
     routes.add_api_route("/replays/{replay}", calls.one, methods=["GET"])
     routes.add_api_route("/replays/{replay}", calls.cancel, methods=["DELETE"])
+def _attempts(calls: AttemptCalls) -> APIRouter:
+    routes = _router(AccountCall, "Attempts")
+    routes.add_api_route("/loops/{loop}/attempts", calls.attempts, methods=["GET"])
+    routes.add_api_route("/loops/{loop}/stats", calls.stats, methods=["GET"])
     return routes
 
 
@@ -117,6 +123,7 @@ def _answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _left)
     for kind in (KafkaException, BufferError, TimeoutError):
         app.add_exception_handler(kind, _unavailable)
+    app.add_exception_handler(StoreAwayError, _no_store)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -140,6 +147,11 @@ async def _unavailable(request: Request, wrong: Exception) -> Response:
     log.warning("%s %s: kafka did not acknowledge: %r", request.method, request.url.path, wrong)
     detail = "Kafka did not acknowledge it in time. It may still come: ask, or send it again"
     return problems.answer(Problem("unavailable", detail, headers={"retry-after": "5"}))
+
+
+async def _no_store(_request: Request, _wrong: Exception) -> Response:
+    detail = "the store of attempts does not answer now: ask again"
+    return problems.answer(Problem("no-store", detail, headers={"retry-after": "2"}))
 
 
 async def _fault(request: Request, wrong: Exception) -> Response:

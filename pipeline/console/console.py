@@ -4,6 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
+
+from sqlalchemy import Connection
 
 from pipeline.console.directory import Directory
 from pipeline.console.limits import Limits
@@ -29,6 +32,19 @@ class Past(Protocol):
 
 Fetch = Callable[[str], Awaitable[Fetched]]
 Send = Callable[[Post], Awaitable[Answered]]
+Answer = TypeVar("Answer")
+
+
+class StoreAwayError(Exception):
+    """The store of attempts gives no answer now; the message says why, for the log."""
+
+
+class Store(Protocol):
+    """Where attempts are asked for."""
+
+    async def ask(self, question: Callable[[Connection], Answer]) -> Answer:
+        """The answer to a question; StoreAwayError where there is none."""
+        ...
 
 
 class Keys(NamedTuple):
@@ -61,6 +77,7 @@ class Console:
     effects: Effects
     limits: Limits
     ready: Callable[[], bool]
+    store: Store
 
     @property
     def seals(self) -> Seals:

@@ -59,6 +59,28 @@ REPLAY = {
     "created_at": "2026-03-20T12:00:00Z",
     "cancelled_at": None,
 }
+ATTEMPT = {
+    "id": "at_1a7003",
+    "event": "019ab5c7-5f20-7b3c-9d01-0242ac120002",
+    "delivery": "msg_50f860418eb7a06547c8d6b07371d4f0",
+    "type": "click",
+    "profile": "jane",
+    "recipient": "jane@mail.example",
+    "message": "spring-sale.jane",
+    "attempt": 1,
+    "at": "2026-03-20T09:15:01.500000Z",
+    "state": "retrying",
+    "status": 500,
+    "error": "answered 500",
+    "next_attempt": "2026-03-20T09:15:06.500000Z",
+    "response": "oops",
+    "url": URL,
+    "timings": {"dns": 1.5, "connect": 12.5, "tls": 30.25, "first_byte": 80.5, "total": 81.5},
+    "replay": None,
+}
+LATENCY = {"p50": 87.24, "p95": 207.49, "p99": 293.44}
+SUM = {"attempts": 1204, "delivered": 1190, "retrying": 13, "dead": 1, "latency": LATENCY}
+NONE = {"attempts": 0, "delivered": 0, "retrying": 0, "dead": 0, "latency": None}
 TOKEN = "1.k1.AbCdEf"  # noqa: S105 (shortened, and of no key)
 
 EXAMPLES: dict[str, Example] = {
@@ -106,6 +128,21 @@ EXAMPLES: dict[str, Example] = {
     ),
     "DELETE /v1/replays/{replay}": Example(
         None, REPLAY | {"state": "cancelled", "matched": 1230, "sent": 1230, "progress": 0.41, "cancelled_at": LATER}
+    "GET /v1/loops/{loop}/attempts": Example(
+        None, {"attempts": [ATTEMPT], "next_cursor": "MTc3NDAwMDUwMTUwMDAwMCwxNzMyNjEx"}
+    ),
+    "GET /v1/loops/{loop}/stats": Example(
+        None,
+        {
+            "from": "2026-03-20T09:00:00Z",
+            "to": "2026-03-20T09:30:00Z",
+            "step": "15m",
+            "total": SUM | {"types": {"click": 204, "open": 1000}},
+            "points": [
+                SUM | {"at": "2026-03-20T09:00:00Z"},
+                NONE | {"at": "2026-03-20T09:15:00Z"},
+            ],
+        },
     ),
     "POST /v1/loops/{loop}/secrets": Example(None, {"secret": SECRET, "old_expires_at": "2026-03-21T09:00:00Z"}),
 }
@@ -137,4 +174,5 @@ PROBLEMS: dict[Kind, Problem] = {
     "unavailable": Problem(
         "unavailable", "Kafka did not acknowledge it in time. It may still come: ask, or send it again"
     ),
+    "no-store": Problem("no-store", "the store of attempts does not answer now: ask again"),
 }

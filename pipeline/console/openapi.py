@@ -32,6 +32,8 @@ TAGS = {
     "Replays": "Past events, sent again to one loop.",
     "Loops": "A loop is a wish to be told: where, about what. Nothing is sent to an address before a file on its "
     "server proved that it wants it.",
+    "Attempts": "What was sent, how it was answered, and how all of it went over time. An attempt is one POST: it is "
+    "`delivered`, or `retrying` where it failed and will be made again, or `dead` where it failed for good.",
 }
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 PROBLEM: Json = {"description": "A problem document (RFC 9457)", "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}}}
@@ -52,6 +54,8 @@ MORE: dict[str, tuple[Kind, ...]] = {
     "POST /v1/loops/{loop}/verify": ("changed", "unverifiable"),
     "POST /v1/loops/{loop}/test": ("unverified",),
     "POST /v1/loops/{loop}/replays": ("unverified", "busy"),
+    "GET /v1/loops/{loop}/attempts": ("no-store",),
+    "GET /v1/loops/{loop}/stats": ("no-store",),
 }
 WITH_KAFKA = frozenset({"GET /v1/replays/{replay}", "GET /v1/loops/{loop}/replays"})
 WITHOUT_KAFKA = frozenset({"POST /v1/track", "POST /v1/loops/{loop}/test"})
@@ -94,7 +98,10 @@ def kinds(call: str, operation: Json) -> list[Kind]:
     body = operation.get("requestBody", {}).get("content", {})
     if body:
         found += ["not-json"] if "application/x-ndjson" in body else ["not-json", "bad-json", "too-large"]
-    if body or any("pattern" in str(parameter["schema"]) for parameter in operation.get("parameters", ())):
+    checked = (
+        one for one in operation.get("parameters", ()) if one["in"] == "query" or "pattern" in str(one["schema"])
+    )
+    if body or any(checked):
         found.append("invalid")
     if "{loop}" in call or "{replay}" in call:
         found.append("not-found")

@@ -28,6 +28,7 @@ Kind = Literal[
     "too-many-calls",
     "fault",
     "unavailable",
+    "no-store",
 ]
 KINDS: dict[Kind, tuple[int, str]] = {
     "bad-request": (400, "The request can't be read"),
@@ -46,6 +47,7 @@ KINDS: dict[Kind, tuple[int, str]] = {
     "too-many-calls": (429, "The key made too many calls"),
     "fault": (500, "A fault of ours"),
     "unavailable": (503, "Kafka does not answer"),
+    "no-store": (503, "The store of attempts does not answer"),
 }
 OF_STATUS: dict[int, Kind] = {404: "not-found", 405: "method-not-allowed"}
 

@@ -24,6 +24,10 @@ from pipeline.console.fetching import Fetcher
 from pipeline.console.follower import Follower
 from pipeline.console.limits import Limits
 from pipeline.console.past import Past
+from pipeline.console.recorder import Recorder
+from pipeline.console.store.database import Database
+from pipeline.console.store.told import microseconds
+from pipeline.console.store.url import database_url
 from pipeline.console.track import Tracking
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
@@ -47,6 +51,8 @@ class Parts(NamedTuple):
     follower: Follower
     fetcher: Fetcher
     past: Past
+    database: Database
+    recorder: Recorder
 
 
 def run(settings: Settings) -> None:
@@ -66,12 +72,14 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
     SettingsError where a key or the port can't be used, KafkaException where the topics can't be read.
     """
     address = _free_address(settings)
+    database = Database(database_url(settings))
     calls = Calls(Guard(settings.allow_networks, settings.egress_proxy))
     outbox = Outbox(kafka, kafka.producer(**{"message.timeout.ms": PRODUCE_MS}))
-    parts = _parts(kafka, outbox, calls)
+    parts = _parts(kafka, outbox, calls, database)
     server = _server(build(_console(settings, parts, stop)), address)
     try:
         await parts.follower.load()
+        parts.recorder.start()
         loaded()
         log.info("listening on %s, port %d", *address)
         await _work(server, parts, stop)
@@ -79,6 +87,8 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
         calls.close()
         await parts.follower.close()
         parts.past.close()
+        await asyncio.to_thread(parts.recorder.stop)
+        database.close()
 
 
 async def _until_told(settings: Settings) -> None:
@@ -115,9 +125,11 @@ async def _drain(server: Server, serving: asyncio.Task[None], parts: Parts) -> N
     await parts.outbox.drain(FLUSH_SECONDS)
 
 
-def _parts(kafka: Kafka, outbox: Outbox, calls: Calls) -> Parts:
+def _parts(kafka: Kafka, outbox: Outbox, calls: Calls, database: Database) -> Parts:
     directory = Directory(outbox.put)
     return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls), Past(kafka))
+    recorder = Recorder(kafka, database, lambda: microseconds(datetime.now(UTC)))
+    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls), database, recorder)
 
 
 def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
@@ -135,6 +147,7 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
         ),
         limits=Limits(),
         ready=lambda: not stop.is_set(),
+        store=parts.database,
     )
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.console.store.told import State as AttemptState
 from pipeline.model.loops import Format, Reason, State
 from pipeline.model.replays import ReplayWord
 
@@ -97,6 +98,86 @@ class ReplayShown(Shown):
     dry_run: bool
     created_at: datetime
     cancelled_at: datetime | None
+class TimingsShown(Shown):
+    """Milliseconds from the start of the POST to each milestone; 0 where it was not reached."""
+
+    dns: float
+    connect: float
+    tls: float
+    first_byte: float
+    total: float
+
+
+class AttemptShown(Shown):
+    """One POST. `status` is null where no answer came; `next_attempt` is there while it is `retrying`.
+
+    `replay` is the id of the replay it belongs to.
+    """
+
+    id: str
+    event: str
+    delivery: str
+    type: str
+    profile: str
+    recipient: str | None
+    message: str | None
+    attempt: int
+    at: datetime
+    state: AttemptState
+    status: int | None
+    error: str | None
+    next_attempt: datetime | None
+    response: str | None
+    url: str
+    timings: TimingsShown
+    replay: str | None
+
+
+class AttemptsShown(Shown):
+    """A page; `next_cursor` asks for the one after it, and is null on the last."""
+
+    attempts: list[AttemptShown]
+    next_cursor: str | None
+
+
+class LatencyShown(Shown):
+    """Milliseconds that half, 95 % and 99 % of the attempts did not exceed."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class SumShown(Shown):
+    """How many attempts, and how they ended; `latency` is null where there were none."""
+
+    attempts: int
+    delivered: int
+    retrying: int
+    dead: int
+    latency: LatencyShown | None
+
+
+class PointShown(SumShown):
+    """One step, from `at` on."""
+
+    at: datetime
+
+
+class TotalShown(SumShown):
+    """The whole stretch; `types` counts the attempts for each type of event."""
+
+    types: dict[str, int]
+
+
+class StatsShown(Shown):
+    """From `from` to before `to`, in whole steps."""
+
+    since: datetime = Field(serialization_alias="from")
+    until: datetime = Field(serialization_alias="to")
+    step: str
+    total: TotalShown
+    points: list[PointShown]
 
 
 class RejectedShown(Shown):

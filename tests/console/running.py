@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ TOPICS = {
     "profiles": 3,
     "tags": 3,
 }
+TOPICS = {"accounts": 1, "loops": 1, "loop-states": 1, "profiles": 3, "tags": 3, "attempts": 3}
 JSON = {"content-type": "application/json"}
 LOOP = {"name": "shop", "url": "https://shop.example/hooks/in.php?a=1", "events": ["open", "click"]}
 
@@ -45,6 +48,7 @@ def settings(**given: Any) -> Settings:
         "capture_url": TRACKING,
         "console_port": free_port(),
         "allow_networks": "127.0.0.0/8",
+        "data": tempfile.mkdtemp(prefix="loopwire-console-"),
     }
     return read(_env_file=None, **(known | given))
 
@@ -114,11 +118,15 @@ class Console:
 
 @contextmanager
 def running(kafka: Kafka | None = None, **given: Any) -> Iterator[Console]:
-    console = Console(settings(**given), kafka or Memory(TOPICS))
+    chosen = settings(**given)
     try:
-        yield console
+        console = Console(chosen, kafka or Memory(TOPICS))
+        try:
+            yield console
+        finally:
+            console.stop()
     finally:
-        console.stop()
+        shutil.rmtree(chosen.data, ignore_errors=True)
 
 
 Script = dict[str, tuple[int, dict[str, str], bytes]]

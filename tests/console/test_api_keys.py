@@ -31,6 +31,8 @@ CALLS = [
     ("GET", "/v1/loops/{loop}/replays"),
     ("GET", "/v1/replays/{replay}"),
     ("DELETE", "/v1/replays/{replay}"),
+    ("GET", "/v1/loops/{loop}/attempts"),
+    ("GET", "/v1/loops/{loop}/stats"),
 ]
 SPAN = {"from": "2026-03-20T09:00:00Z", "to": "2026-03-20T10:00:00Z", "dry_run": True}
 

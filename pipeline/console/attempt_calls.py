@@ -1,0 +1,58 @@
+"""The calls about what was sent: each attempt, and how many there were and how long they took."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import Query
+
+from pipeline.console import attempts
+from pipeline.console.calls import Account
+from pipeline.console.console import Console
+from pipeline.console.problems import Problem
+from pipeline.console.questions import AttemptsAsked, StatsAsked
+from pipeline.console.shown import AttemptsShown, StatsShown
+from pipeline.console.store import read
+from pipeline.console.store.read import Whose
+from pipeline.console.store.retention import Horizon, Limits, horizon
+from pipeline.console.store.told import microseconds
+
+LIMITS = Limits()
+
+
+class AttemptCalls:
+    """Each method is a call; its docstring is what the OpenAPI says of it."""
+
+    def __init__(self, console: Console) -> None:
+        self._effects = console.effects
+        self._directory = console.directory
+        self._store = console.store
+
+    async def attempts(self, account: Account, loop: str, asked: Annotated[AttemptsAsked, Query()]) -> AttemptsShown:
+        """What was sent, the newest first. An attempt is seen within a second or so of its answer.
+
+        Of each loop the newest 1,000 delivered and the newest 100,000 failed attempts are kept, for 30 days. The next
+        page is asked for with `cursor`, and the same filters; what is sent meanwhile does not move it.
+        """
+        whose = self._whose(account, loop)
+        return attempts.page(
+            await self._store.ask(partial(read.attempts, whose=whose, wish=attempts.wish(asked), edge=self._edge()))
+        )
+
+    async def stats(self, account: Account, loop: str, asked: Annotated[StatsAsked, Query()]) -> StatsShown:
+        """How many attempts were made over time, how they ended, how long they took. All are counted, for 30 days.
+
+        Latencies are milliseconds from the start of a POST to the end of its answer, of all attempts together, and at
+        most a tenth off. Steps of less than an hour are there for 7 days.
+        """
+        whose, edge = self._whose(account, loop), self._edge()
+        asked_for = attempts.stretch(asked, self._effects.now(), edge)
+        rows = await self._store.ask(partial(read.counts, whose=whose, asked=asked_for, edge=edge))
+        return attempts.shown(asked_for, rows)
+
+    def _whose(self, account: str, loop: str) -> Whose:
+        if self._directory.picture.loop(account, loop) is None:
+            raise Problem("not-found", "there is no such loop")
+        return Whose(account, loop)
+
+    def _edge(self) -> Horizon:
+        return horizon(microseconds(self._effects.now()), LIMITS)
