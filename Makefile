@@ -24,15 +24,21 @@ faults: .venv/dev.stamp
 schemas: .venv/dev.stamp
 	$(BIN)/loopwire schemas write
 
-# The wheel, proved where no checkout is near: its own venv, an empty folder, the demo to its end.
+# The wheel, proved where no checkout is near: its own venv and an empty folder. The map, the topics of an empty broker,
+# the demo to its end, and the suite's outside (command line, API, both Kafkas, the story) against what was installed.
 wheel: .venv/dev.stamp
 	rm -rf dist && $(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
-	set -e; away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; \
+	set -e; away=$$(mktemp -d); broker=; trap 'kill $$broker 2>/dev/null || true; rm -rf "$$away"' EXIT; \
 	$(PYTHON) -m venv "$$away/venv"; \
-	"$$away/venv/bin/pip" install --quiet --disable-pip-version-check "$$(echo $(CURDIR)/dist/loopwire-*.whl)[local]"; \
+	"$$away/venv/bin/pip" install --quiet --disable-pip-version-check "$$(echo $(CURDIR)/dist/loopwire-*.whl)[dev]"; \
+	cp -r tests pyproject.toml "$$away"; \
 	cd "$$away"; export LOOPWIRE_DATA="$$away/data"; \
 	venv/bin/loopwire map; \
+	venv/bin/loopwire broker & broker=$$!; \
+	until venv/bin/loopwire topics plan; do kill -0 $$broker; done; \
+	venv/bin/loopwire topics apply; kill $$broker; wait $$broker; \
 	venv/bin/loopwire up --demo --once; \
+	venv/bin/python -m pytest tests/story tests/cli tests/console tests/kafka; \
 	echo "wheel: $$(ls $(CURDIR)/dist) works from $$away"
 
 format: .venv/dev.stamp

@@ -14,6 +14,7 @@ from pipeline.topics import (
     LOOP_STATES,
     LOOPS,
     PROFILES,
+    REPLAY_STATES,
     REPLAYS,
     TAGS,
 )
@@ -34,13 +35,13 @@ FLOW = (
     Stage("capture", "answers pixels and links, once the hit is safe", "capture/answer.py", (), (), (HITS,)),
     Stage("enrich", "joins a hit with its profile and its mailing's tags", "enrich/join.py",
           (HITS,), (PROFILES, TAGS), (EVENTS, HITS_DEAD)),
-    Stage("route", "finds the loops that want an event", "route/matching.py",
-          (EVENTS,), (LOOPS, LOOP_STATES), (DELIVERIES, HITS_DEAD)),
+    Stage("route", "finds the loops that want an event, now or in a replay", "route/matching.py",
+          (EVENTS,), (LOOPS, LOOP_STATES, REPLAY_STATES), (DELIVERIES, REPLAYS, LOOP_STATES, REPLAY_STATES, HITS_DEAD)),
     Stage("deliver", "posts, signed, and judges the answer", "deliver/verdict.py",
           (DELIVERIES, DELIVERIES_RETRY, REPLAYS), (LOOPS, LOOP_STATES),
-          (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS)),
+          (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS, EVENTS)),
     Stage("console", "takes profiles, mailings and loops by API", "console/api.py",
-          (), (ACCOUNTS, LOOPS, LOOP_STATES), (ACCOUNTS, LOOPS, PROFILES, TAGS)),
+          (), (ACCOUNTS, LOOPS, LOOP_STATES, REPLAY_STATES), (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS, EVENTS)),
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ DELIVERIES = "deliveries"
 DELIVERIES_RETRY = "deliveries-retry"
 DELIVERIES_DEAD = "deliveries-dead"
 REPLAYS = "replays"
+REPLAY_STATES = "replay-states"
 ATTEMPTS = "attempts"
 
 Family = Literal["profile", "loop"]

@@ -1,6 +1,7 @@
 """A customer's server for tests: real HTTP, a script of answers, and everything it was told."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,10 +47,14 @@ class _Server(ThreadingHTTPServer):
 
 @dataclass
 class Customer:
-    """Answers each POST with the next status of `script`, 200 once it is empty; holds `files` for GETs."""
+    """Answers each POST with the next status of `script`, 200 once it is empty; holds `files` for GETs.
+
+    It takes `seconds` for each answer.
+    """
 
     files: dict[str, str] = field(default_factory=dict)
     script: deque[int] = field(default_factory=deque)
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.calls: list[Call] = []
@@ -91,6 +96,7 @@ class Customer:
                     status = customer.script.popleft() if customer.script else 200
                     customer.calls.append(call)
                     customer._news.notify_all()
+                time.sleep(customer.seconds)  # a slow server is what is asked for
                 self._answer(status, b"")
 
             def _answer(self, status: int, body: bytes) -> None:

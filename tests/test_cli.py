@@ -1,6 +1,7 @@
 """The `loopwire` command: what it prints, and that a user's mistake is one line and no traceback."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipeline import __version__, cli, topics
+from tests.conftest import free_port
 
 PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
 
@@ -48,7 +50,7 @@ def test_the_commands_of_the_contract_that_this_version_has() -> None:
         "up", "broker", "capture", "enrich", "deliver", "console", "map", "topics plan", "topics apply", "topics list",
         "schemas write", "schemas check", "accounts add", "accounts list", "accounts key", "profiles load",
         "mailings load", "loops list", "loops add", "loops verify", "loops test", "loops pause", "loops resume",
-        "loops rotate", "loops remove", "tail events", "tail attempts",
+        "loops rotate", "loops remove", "replay", "tail events", "tail attempts",
     }  # fmt: skip
 
 
@@ -76,19 +78,19 @@ enrich   joins a hit with its profile and its mailing's tags  (enrich/join.py)
   tables profiles, tags
   writes events, hits-dead
 
-route    finds the loops that want an event  (route/matching.py)
+route    finds the loops that want an event, now or in a replay  (route/matching.py)
   reads  events
-  tables loops, loop-states
-  writes deliveries, hits-dead
+  tables loops, loop-states, replay-states
+  writes deliveries, replays, loop-states, replay-states, hits-dead
 
 deliver  posts, signed, and judges the answer  (deliver/verdict.py)
   reads  deliveries, deliveries-retry, replays
   tables loops, loop-states
-  writes deliveries-retry, deliveries-dead, loop-states, attempts
+  writes deliveries-retry, deliveries-dead, loop-states, attempts, events
 
 console  takes profiles, mailings and loops by API  (console/api.py)
-  tables accounts, loops, loop-states
-  writes accounts, loops, profiles, tags
+  tables accounts, loops, loop-states, replay-states
+  writes accounts, loops, replay-states, profiles, tags, events
 """
     )
     assert len(out.splitlines()) <= 40
@@ -116,10 +118,10 @@ def test_the_declared_topics_are_listed_under_their_prefix() -> None:
     assert [line.split()[0] for line in out.splitlines()] == [
         "x-accounts", "x-attempts", "x-deliveries", "x-deliveries-dead", "x-deliveries-retry-5s",
         "x-deliveries-retry-1m", "x-events", "x-hits", "x-hits-dead", "x-loop-states", "x-loops", "x-profiles",
-        "x-replays", "x-tags",
+        "x-replay-states", "x-replays", "x-tags",
     ]  # fmt: skip
     assert [line.split()[1] for line in out.splitlines()] == [
-        {"x-accounts": "1", "x-loops": "1", "x-loop-states": "1"}.get(line.split()[0], "12")
+        {"x-accounts": "1", "x-loops": "1", "x-loop-states": "1", "x-replay-states": "1"}.get(line.split()[0], "12")
         for line in out.splitlines()
     ]
 
@@ -164,6 +166,18 @@ def test_a_setting_that_can_t_be_used_is_one_line(
     assert _run(*words, **environment) == (1, "", f"loopwire: {line}\n")
 
 
+@pytest.mark.parametrize("name", ["CAPTURE_PORT", "CONSOLE_PORT", "METRICS_PORT"])
+def test_up_says_which_port_is_another_s_before_it_starts_anything(name: str) -> None:
+    free = {f"LOOPWIRE_{one}": str(free_port(2)) for one in ("CAPTURE_PORT", "CONSOLE_PORT", "METRICS_PORT")}
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code, out, err = _run("up", LOOPWIRE_KAFKA="127.0.0.1:1", **free | {f"LOOPWIRE_{name}": str(port)})
+    assert (code, out) == (1, "")
+    assert err == f"loopwire: LOOPWIRE_{name}: 127.0.0.1:{port} can't be used: Address already in use\n"
+
+
 def test_a_level_of_logging_that_is_none_is_one_line() -> None:
     code, out, err = _run("map", LOOPWIRE_LOG="loud")
     assert (code, out, len(err.splitlines())) == (1, "", 1)
@@ -204,7 +218,7 @@ def test_a_cluster_is_planned_applied_and_needs_nothing_more(kafka_address: str)
     here = {"LOOPWIRE_KAFKA": kafka_address, "LOOPWIRE_TOPIC_PREFIX": f"cli-{os.getpid()}-",
             "LOOPWIRE_TOPIC_PARTITIONS": "2", "LOOPWIRE_RETRY_LADDER": "5s"}  # fmt: skip
     code, out, err = _run("topics", "plan", **here)
-    assert (code, err, len(out.splitlines())) == (0, "", 13)
+    assert (code, err, len(out.splitlines())) == (0, "", 14)
     assert {line.split()[0] for line in out.splitlines()} == {"create"}
     assert _run("topics", "apply", **here) == (0, out, "")
     assert _run("topics", "apply", **here) == (0, "nothing to do: the cluster has all topics as declared\n", "")

@@ -71,7 +71,7 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
     wish: dict[str, object] = {
         "name": name or urlsplit(url).hostname or url,
         "url": url,
-        "events": _words(events),
+        "events": words(events),
         "format": format_,
         "filter": {"mailings": mailings, "tags": tags, "machine": machine, "exclude_origins": origins},
     }
@@ -196,7 +196,8 @@ def _fetched(refused: Refused) -> list[str]:
     return lines
 
 
-def _words(given: Sequence[str]) -> list[str]:
+def words(given: Sequence[str]) -> list[str]:
+    """What was given once for each, or several parted by commas."""
     return [word.strip() for one in given for word in one.split(",") if word.strip()]
 
 

@@ -20,6 +20,7 @@ from pipeline.console.mail_calls import MailCalls
 from pipeline.console.measured import Measured
 from pipeline.console.openapi import LINES, PROBLEM, Api
 from pipeline.console.problems import Problem
+from pipeline.console.replay_calls import ReplayCalls
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ def build(console: Console) -> FastAPI:
     app = Api(title="Loopwire", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.console = console
     health, mail, loops = Health(console), MailCalls(console), LoopCalls(console)
-    for routes in (_health(health), _admin(mail), _mail(mail), _lines(mail), _track(mail), _loops(loops)):
+    replays = _replays(ReplayCalls(console))
+    for routes in (_health(health), _admin(mail), _mail(mail), _lines(mail), _track(mail), _loops(loops), replays):
         app.include_router(routes)
     _answer_problems(app)
     app.add_middleware(Measured, clock=console.effects.clock)
@@ -88,6 +90,15 @@ def _loops(calls: LoopCalls) -> APIRouter:
     routes.add_api_route("/loops/{loop}/resume", calls.resume, methods=["POST"])
     routes.add_api_route("/loops/{loop}/test", calls.test, methods=["POST"], response_model_exclude_defaults=True)
     routes.add_api_route("/loops/{loop}/secrets", calls.rotate, methods=["POST"], status_code=201)
+    return routes
+
+
+def _replays(calls: ReplayCalls) -> APIRouter:
+    routes = _router(AccountCall, "Replays")
+    routes.add_api_route("/loops/{loop}/replays", calls.create, methods=["POST"], status_code=202)
+    routes.add_api_route("/loops/{loop}/replays", calls.every, methods=["GET"])
+    routes.add_api_route("/replays/{replay}", calls.one, methods=["GET"])
+    routes.add_api_route("/replays/{replay}", calls.cancel, methods=["DELETE"])
     return routes
 
 

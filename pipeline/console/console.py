@@ -1,17 +1,31 @@
 """What the console is made of: its keys, its directory, and the effects it may have on the world."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pipeline.console.directory import Directory
 from pipeline.console.limits import Limits
 from pipeline.console.loops import Random, Seals
 from pipeline.console.track import Tracking
 from pipeline.console.trial import Answered
-from pipeline.console.verification import Fetched
 from pipeline.deliver.stage import Post
+from pipeline.model.replays import Range
+from pipeline.verification import Fetched
+
+
+class Past(Protocol):
+    """What Kafka knows of the past."""
+
+    def ranges(self, since: datetime, until: datetime) -> Awaitable[list[Range]]:
+        """Where the events stand that were written from `since` to before `until`, a range for each partition."""
+        ...
+
+    def delivered(self, ends: Mapping[int, int]) -> Awaitable[bool]:
+        """Whether all before these offsets of `replays`, by partition, was posted once, or waits for a retry."""
+        ...
+
 
 Fetch = Callable[[str], Awaitable[Fetched]]
 Send = Callable[[Post], Awaitable[Answered]]
@@ -26,7 +40,7 @@ class Keys(NamedTuple):
 
 class Effects(NamedTuple):
     """The time (aware, UTC), a clock of seconds that never goes back, the randomness (so many bytes), one guarded GET
-    of an address, one guarded POST.
+    of an address, one guarded POST, and what Kafka knows of the past.
     """
 
     now: Callable[[], datetime]
@@ -34,6 +48,7 @@ class Effects(NamedTuple):
     random: Random
     fetch: Fetch
     send: Send
+    past: Past
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,26 @@ LOOP = WISHES | {
     "created_at": "2026-03-20T09:00:00Z",
 }
 ACTIVE = LOOP | {"state": "active", "verified_at": "2026-03-20T09:05:00Z"}
+LATER = "2026-03-20T12:00:30Z"
+REPLAY = {
+    "id": "rp_4k7m2n6p2r5q3z5w",
+    "loop": "lp_q3z5w7k2m4n6p2r5",
+    "state": "queued",
+    "reason": None,
+    "matched": 0,
+    "sent": 0,
+    "progress": 0.0,
+    "from": "2026-03-20T09:00:00Z",
+    "to": "2026-03-20T10:00:00Z",
+    "types": ["click"],
+    "mailings": [],
+    "tags": [],
+    "profiles": [],
+    "rate": 50,
+    "dry_run": False,
+    "created_at": "2026-03-20T12:00:00Z",
+    "cancelled_at": None,
+}
 TOKEN = "1.k1.AbCdEf"  # noqa: S105 (shortened, and of no key)
 
 EXAMPLES: dict[str, Example] = {
@@ -77,6 +97,16 @@ EXAMPLES: dict[str, Example] = {
     "POST /v1/loops/{loop}/pause": Example(None, ACTIVE | {"state": "paused"}),
     "POST /v1/loops/{loop}/resume": Example(None, ACTIVE),
     "POST /v1/loops/{loop}/test": Example(None, {"status": 200, "ms": 41.7, "response": "thank you"}),
+    "POST /v1/loops/{loop}/replays": Example(
+        {"from": "2026-03-20T09:00:00Z", "to": "2026-03-20T10:00:00Z", "types": ["click"], "rate": 50}, REPLAY
+    ),
+    "GET /v1/loops/{loop}/replays": Example(None, [REPLAY]),
+    "GET /v1/replays/{replay}": Example(
+        None, REPLAY | {"state": "running", "matched": 1200, "sent": 1200, "progress": 0.4}
+    ),
+    "DELETE /v1/replays/{replay}": Example(
+        None, REPLAY | {"state": "cancelled", "matched": 1230, "sent": 1230, "progress": 0.41, "cancelled_at": LATER}
+    ),
     "POST /v1/loops/{loop}/secrets": Example(None, {"secret": SECRET, "old_expires_at": "2026-03-21T09:00:00Z"}),
 }
 
@@ -93,6 +123,7 @@ PROBLEMS: dict[Kind, Problem] = {
     "unverified": Problem(
         "unverified", "the loop's url is not verified: place the verification file and verify it first"
     ),
+    "busy": Problem("busy", "the loop has 20 replays under way: wait, or cancel one"),
     "too-large": Problem("too-large", "the body is larger than 65536 bytes"),
     "not-json": Problem("not-json", "send the body with Content-Type: application/json"),
     "invalid": Problem("invalid", f"{_URL_WRONG.where}: {_URL_WRONG.what}", [_URL_WRONG]),

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from pipeline.console.verification import LIMIT, SECONDS
 from pipeline.deliver.stage import Post
 from pipeline.outbound import Answer, Calls, Request
+from pipeline.verification import LIMIT, SECONDS
 
 STOPPING = Answer(error="the console stops: try again")
 

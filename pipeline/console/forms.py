@@ -1,8 +1,9 @@
 """The bodies people send, as they may be written."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.capture import destination
 from pipeline.console import values
@@ -36,6 +37,7 @@ Word = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[list[Word], Field(max_length=1000)]
 LoopUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(values.loop_url)]
 Events = Annotated[list[Event], Field(min_length=1), AfterValidator(values.distinct)]
+Moment = Annotated[datetime, BeforeValidator(values.moment, json_schema_input_type=str)]
 Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(values.custom_headers)]
 
 
@@ -112,3 +114,24 @@ class LoopPatch(LoopFields):
     name: Label = Field(default_factory=str)
     url: LoopUrl = Field(default_factory=str)
     events: Events = Field(default_factory=list)
+
+
+class ReplayForm(Form):
+    """Which past events are sent again; empty lists want all."""
+
+    since: Moment = Field(alias="from", description="those written then or later, RFC 3339")
+    until: Moment = Field(alias="to", description="and before then")
+    types: Annotated[list[Event], AfterValidator(values.distinct)] = []
+    mailings: Annotated[list[Id], Field(max_length=1000)] = []
+    tags: Words = Field(default=[], description="events of mailings with one of these")
+    profiles: Annotated[list[Id], Field(max_length=1000)] = []
+    rate: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        default=None, description="deliveries a second, at most; without, 200"
+    )
+    dry_run: bool = Field(default=False, description="counts what would be sent, and sends nothing")
+
+    @model_validator(mode="after")
+    def _forward(self) -> "ReplayForm":
+        if self.since >= self.until:
+            raise ValueError("to: must be later than from")
+        return self

@@ -2,14 +2,16 @@
 
 from fastapi import Response
 
-from pipeline.console import loops, trial, verification
+from pipeline import verification
+from pipeline.console import loops, trial
 from pipeline.console.calls import Account
 from pipeline.console.console import Console
 from pipeline.console.forms import LoopForm, LoopPatch
 from pipeline.console.problems import Problem
 from pipeline.console.shown import LoopMade, LoopShown, SecretShown, TrialShown
-from pipeline.console.verification import Look
-from pipeline.model.loops import Loop
+from pipeline.deliver.notices import notice
+from pipeline.model.loops import Loop, state_of
+from pipeline.verification import Look
 
 
 class LoopCalls:
@@ -76,7 +78,10 @@ class LoopCalls:
             if now.url != asked.url:
                 raise Problem("changed", "the loop got another url meanwhile: verify it again")
             new = loops.verified(now, self._effects.now())
+            was = state_of(now, self._directory.picture.found.get(loop))
             await self._directory.write(loops.row(new))
+        if was[0] == "disabled":
+            await self._directory.send(notice("loop.recovered", new, self._effects.now(), new.epoch, reason=was[1]))
         return self._shown(new)
 
     async def test(self, account: Account, loop: str) -> TrialShown:

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from pipeline.console.forms import LoopFields, LoopForm, LoopPatch
 from pipeline.console.shown import FilterShown, LoopShown, VerificationShown
-from pipeline.console.verification import places
 from pipeline.deliver.signing import PREFIX, live
 from pipeline.model.loops import Filter, Loop, LoopState, Secret, state_of
 from pipeline.model.sealed import NONCE_BYTES, seal, unseal
 from pipeline.record import Record
 from pipeline.topics import LOOPS
+from pipeline.verification import places
 
 Random = Callable[[int], bytes]
 SECRET_BYTES = 32

@@ -29,6 +29,7 @@ TAGS = {
     "Profiles and mailings": "Who the recipients are and what is sent to them. What was acknowledged here is known to "
     "every hit that comes after it.",
     "Links": "The tracking links of a mail.",
+    "Replays": "Past events, sent again to one loop.",
     "Loops": "A loop is a wish to be told: where, about what. Nothing is sent to an address before a file on its "
     "server proved that it wants it.",
 }
@@ -50,7 +51,9 @@ MORE: dict[str, tuple[Kind, ...]] = {
     "POST /v1/accounts": ("taken",),
     "POST /v1/loops/{loop}/verify": ("changed", "unverifiable"),
     "POST /v1/loops/{loop}/test": ("unverified",),
+    "POST /v1/loops/{loop}/replays": ("unverified", "busy"),
 }
+WITH_KAFKA = frozenset({"GET /v1/replays/{replay}", "GET /v1/loops/{loop}/replays"})
 WITHOUT_KAFKA = frozenset({"POST /v1/track", "POST /v1/loops/{loop}/test"})
 
 
@@ -93,9 +96,9 @@ def kinds(call: str, operation: Json) -> list[Kind]:
         found += ["not-json"] if "application/x-ndjson" in body else ["not-json", "bad-json", "too-large"]
     if body or any("pattern" in str(parameter["schema"]) for parameter in operation.get("parameters", ())):
         found.append("invalid")
-    if "{loop}" in call:
+    if "{loop}" in call or "{replay}" in call:
         found.append("not-found")
-    if not call.startswith("GET") and call not in WITHOUT_KAFKA:
+    if call in WITH_KAFKA or (not call.startswith("GET") and call not in WITHOUT_KAFKA):
         found.append("unavailable")
     return sorted(found, key=lambda kind: (KINDS[kind][0], kind))
 

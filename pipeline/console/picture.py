@@ -8,10 +8,11 @@ import msgspec
 
 from pipeline.model.accounts import Account
 from pipeline.model.loops import AnyState, Loop, LoopState
-from pipeline.topics import ACCOUNTS, LOOP_STATES, LOOPS
+from pipeline.model.replays import Replays
+from pipeline.topics import ACCOUNTS, LOOP_STATES, LOOPS, REPLAY_STATES
 
 log = logging.getLogger(__name__)
-TOPICS = (ACCOUNTS, LOOPS, LOOP_STATES)
+TOPICS = (ACCOUNTS, LOOPS, LOOP_STATES, REPLAY_STATES)
 
 
 class Row(NamedTuple):
@@ -28,6 +29,7 @@ class Picture:
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         self.found: dict[str, LoopState] = {}
+        self.replays = Replays()
         self._loops: dict[str, Loop] = {}
         self._owned: dict[str, set[str]] = {}
         self._account_of: dict[str, str] = {}
@@ -35,6 +37,7 @@ class Picture:
             ACCOUNTS: self._put_account,
             LOOPS: self._put_loop,
             LOOP_STATES: self._put_found,
+            REPLAY_STATES: lambda name, value: self.replays.put(0, name.encode(), value),
         }
 
     def apply(self, row: Row) -> None:

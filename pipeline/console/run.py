@@ -23,6 +23,7 @@ from pipeline.console.directory import Directory
 from pipeline.console.fetching import Fetcher
 from pipeline.console.follower import Follower
 from pipeline.console.limits import Limits
+from pipeline.console.past import Past
 from pipeline.console.track import Tracking
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
@@ -45,6 +46,7 @@ class Parts(NamedTuple):
     directory: Directory
     follower: Follower
     fetcher: Fetcher
+    past: Past
 
 
 def run(settings: Settings) -> None:
@@ -76,6 +78,7 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
     finally:
         calls.close()
         await parts.follower.close()
+        parts.past.close()
 
 
 async def _until_told(settings: Settings) -> None:
@@ -114,7 +117,7 @@ async def _drain(server: Server, serving: asyncio.Task[None], parts: Parts) -> N
 
 def _parts(kafka: Kafka, outbox: Outbox, calls: Calls) -> Parts:
     directory = Directory(outbox.put)
-    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls))
+    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls), Past(kafka))
 
 
 def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
@@ -122,7 +125,14 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
         keys=Keys(keys.admin_key(settings), keys.master_key(settings)),
         tracking=Tracking(settings.tracking_url, keys.link_keys(settings)),
         directory=parts.directory,
-        effects=Effects(lambda: datetime.now(UTC), time.monotonic, os.urandom, parts.fetcher.fetch, parts.fetcher.send),
+        effects=Effects(
+            lambda: datetime.now(UTC),
+            time.monotonic,
+            os.urandom,
+            parts.fetcher.fetch,
+            parts.fetcher.send,
+            parts.past,
+        ),
         limits=Limits(),
         ready=lambda: not stop.is_set(),
     )

@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.model.loops import Format, Reason, State
+from pipeline.model.replays import ReplayWord
 
 
 class Shown(BaseModel):
@@ -74,6 +75,28 @@ class TrialShown(Shown):
     ms: float
     response: str
     error: str | None = None
+
+
+class ReplayShown(Shown):
+    """A replay: `matched` and `sent` are so far, `progress` goes from 0 to 1. `reason` says what it waits for."""
+
+    id: str
+    loop: str
+    state: ReplayWord
+    reason: str | None
+    matched: int
+    sent: int
+    progress: float
+    since: datetime = Field(serialization_alias="from")
+    until: datetime = Field(serialization_alias="to")
+    types: list[str]
+    mailings: list[str]
+    tags: list[str]
+    profiles: list[str]
+    rate: float | None
+    dry_run: bool
+    created_at: datetime
+    cancelled_at: datetime | None
 
 
 class RejectedShown(Shown):

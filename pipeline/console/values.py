@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -108,6 +109,22 @@ def _header_wrong(name: str, value: str) -> str | None:
     if not _HEADER_VALUE.fullmatch(value):
         return "has a value that no header may have (printable ASCII, no line break)"
     return None
+
+
+def moment(given: object) -> datetime:
+    """A point in time as RFC 3339 writes it."""
+    if not isinstance(given, str):
+        raise ValueError("must be a time such as 2026-03-20T09:00:00Z")  # noqa: TRY004 (pydantic asks for it)
+    try:
+        time = datetime.fromisoformat(given)
+    except ValueError as wrong:
+        raise ValueError("must be a time such as 2026-03-20T09:00:00Z") from wrong
+    if time.tzinfo is None:
+        raise ValueError("must say its zone, as 2026-03-20T09:00:00Z or +01:00 does")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as wrong:
+        raise ValueError("is outside of all time") from wrong
 
 
 def email(text: str) -> str:

@@ -36,7 +36,7 @@ def names(event: Event, fields: Iterable[str] | None = None) -> dict[str, Any]:
         "original": event.url,
         "tags": event.tags,
         "mailing": event.mailing,
-        "profile": event.profile,
+        "profile": None if event.type.startswith("loop.") else event.profile,
         "account": event.account,
         "fields": _chosen(event.fields, wanted),
         "interests": event.interests,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from pipeline.deliver.failing import Failures
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.lanes import IN_FLIGHT, PATIENCE_SECONDS, Lane
 from pipeline.deliver.stage import Post, Sent, Unseal, buried, held, judged, onward, prepared
@@ -26,10 +27,14 @@ LONGEST_SLEEP = 5.0  # a clock that is set takes effect within it
 
 @dataclass(eq=False, slots=True)
 class Job(Generic[Mark]):
-    """A delivery, or the dead letter of a record that held none; `mark` is what the World knows it by."""
+    """A delivery, or the dead letter of a record that held none; `mark` is what the World knows it by.
+
+    One that is `past`, of a replay or missed and sent later, lets what happens now go first.
+    """
 
     what: Delivery | Record
     mark: Mark
+    past: bool = False
 
 
 @dataclass(slots=True)
@@ -81,6 +86,7 @@ class Dispatch(Generic[Mark]):
         self._standings = standings
         self._ladder = ladder
         self._unseal = unseal
+        self._failures = Failures(standings)
         self._backlogs: defaultdict[Place, Backlog[Mark]] = defaultdict(Backlog)
         self._lanes: dict[str, Lane[Job[Mark]]] = {}
         self._blocked: defaultdict[str, set[Place]] = defaultdict(set)
@@ -94,17 +100,19 @@ class Dispatch(Generic[Mark]):
         """Drops what was fetched of these partitions and not begun: they are another worker's."""
         for place in places:
             self._backlogs.pop(place, None)
+        self._failures.forget()
 
     def sweep(self) -> None:
         """Gives up what waits in lanes and is another worker's by now."""
         for lane in self._lanes.values():
-            lane.waiting = deque(job for job in lane.waiting if self._world.owned(job))
+            for queue in (lane.now, lane.past):
+                queue.jobs = deque(job for job in queue.jobs if self._world.owned(job))
 
     def answered(self, job: Job[Mark], post: Post, sent: Sent) -> None:
         """A POST came to its end: what follows is written, and the next of its lane begins."""
         loop, now = post.loop.id, self._world.now()
-        self._world.end(job, judged(post, sent, self._ladder, now))
-        self._lanes[loop].end()
+        self._world.end(job, judged(post, sent, self._ladder, self._failures, now))
+        self._lanes[loop].end(job.past)
         self._drive(loop)
         for place in self._blocked.pop(loop, ()):
             self._admit(place)
@@ -133,12 +141,12 @@ class Dispatch(Generic[Mark]):
 
     def _queue(self, place: Place, backlog: Backlog[Mark], job: Job[Mark], delivery: Delivery) -> bool:
         now = self._world.now()
-        lane = self._lane(delivery.loop)
-        if lane.offer(job, now):
+        queue = self._lane(delivery.loop).queue(job.past)
+        if queue.offer(job, now):
             self._world.begin(job)
             self._drive(delivery.loop)
             return True
-        if lane.stuck(now):
+        if queue.stuck(now):
             self._world.begin(job)
             self._world.end(job, [onward(delivery, self._ladder, now) or held(delivery, self._ladder, now)])
             return True
@@ -175,7 +183,7 @@ class Dispatch(Generic[Mark]):
 
     def _start(self, lane: Lane[Job[Mark]], job: Job[Mark]) -> None:
         if not self._world.owned(job) or isinstance(job.what, Record):
-            lane.end()  # its next owner begins it again
+            lane.end(job.past)  # its next owner begins it again
             return
         delivery, now = job.what, self._world.now()
         step = onward(delivery, self._ladder, now) or prepared(
@@ -184,7 +192,7 @@ class Dispatch(Generic[Mark]):
         if isinstance(step, Post):
             self._world.post(job, step)
             return
-        lane.end()
+        lane.end(job.past)
         self._world.end(job, [self._without_post(delivery, step, now)])
 
     def _without_post(self, delivery: Delivery, step: Record | Dead | str, now: float) -> Record:

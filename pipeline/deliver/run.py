@@ -15,16 +15,18 @@ from confluent_kafka import KafkaError, KafkaException
 from pipeline import health, keys, metrics, topics
 from pipeline.deliver.dispatch import Dispatch, Job
 from pipeline.deliver.ladder import Ladder
-from pipeline.deliver.stage import Post, Sent, read
+from pipeline.deliver.rechecks import Rechecks
+from pipeline.deliver.stage import Post, Sent, is_past, read
 from pipeline.deliver.verdict import Reply
 from pipeline.kafka.admin import check_family
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.consume import Batch, Feed, Moves, Places
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.mirror import Apply, Mirror
+from pipeline.kafka.murmur2 import partition_of
 from pipeline.kafka.outbox import POLL_SECONDS, Outbox
 from pipeline.kafka.receipt import Receipt
-from pipeline.kafka.seam import Kafka, Place
+from pipeline.kafka.seam import Kafka, Message, OnDelivery, Place
 from pipeline.model.sealed import unseal
 from pipeline.model.standing import Standings
 from pipeline.outbound import Answer, Calls, Guard, Request
@@ -65,7 +67,7 @@ class Wire:
         self.turns: dict[Place, bool] = {}  # partitions to pause or resume, for the thread that fetches
         self.dispatch: Dispatch[Mark]
         self._loop = asyncio.get_running_loop()
-        self._calls = Calls(guard)
+        self.calls = Calls(guard)
         self._receipts: dict[Job[Mark], Receipt] = {}
 
     def now(self) -> float:
@@ -93,7 +95,7 @@ class Wire:
     def post(self, job: Job[Mark], post: Post) -> None:
         IN_FLIGHT.inc()
         request = Request(post.loop.url, post.body, post.headers, POST_SECONDS)
-        self._calls.start(request, partial(self._answered, job, post))
+        self.calls.start(request, partial(self._answered, job, post))
 
     def end(self, job: Job[Mark], records: list[Record]) -> None:
         receipt = self._receipts.pop(job, None)
@@ -105,12 +107,21 @@ class Wire:
             self._send(record, receipt)
         receipt.complete()
 
+    def note(self, record: Record) -> None:
+        """Writes what belongs to no delivery."""
+        WRITTEN.labels(record.topic).inc()
+        self._send(record, self._noted)
+
+    def _noted(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self._refuse(error)
+
     def _refuse(self, error: KafkaError) -> None:
         self.broken.put_nowait(KafkaException(error))
 
     def close(self) -> None:
         """Gives up the POSTs in flight."""
-        self._calls.close()
+        self.calls.close()
 
     def _answered(self, job: Job[Mark], post: Post, answer: Answer) -> None:
         IN_FLIGHT.dec()
@@ -119,10 +130,10 @@ class Wire:
         reply = Reply(answer.status, answer.error, answer.retry_after)
         self.dispatch.answered(job, post, Sent(reply, answer.body, answer.timings))
 
-    def _send(self, record: Record, receipt: Receipt) -> None:
+    def _send(self, record: Record, told: OnDelivery) -> None:
         while True:
             try:
-                self.outbox.send(record, receipt)
+                self.outbox.send(record, told)
                 return
             except BufferError:  # the broker is far behind: nothing else may go on either
                 self.outbox.producer.poll(POLL_SECONDS)
@@ -147,6 +158,10 @@ class Deliveries:
         """Checks the topics, loads the loops, joins the group."""
         await self._on_thread(self._open)
 
+    def owns(self, loop: str) -> bool:
+        """Whether this process delivers to the loop."""
+        return self._input.owns((topics.DELIVERIES, partition_of(loop.encode(), self._partitions)))
+
     async def feed(self) -> None:
         """Hands batches to dispatch until cancelled."""
         while True:
@@ -165,6 +180,7 @@ class Deliveries:
         names = sorted({*topics.family(topics.read(), "loop"), *self._ladder_topics, *self._old_ladders()})
         names.remove(topics.DELIVERIES_RETRY)
         check_family(self._kafka, names)
+        self._partitions = self._kafka.partitions([topics.DELIVERIES])[topics.DELIVERIES]
         standings = self.standings
         tables: dict[str, Apply] = {topics.LOOPS: standings.put_loop, topics.LOOP_STATES: standings.put_state}
         self._mirror = Mirror(self._kafka, tables)
@@ -210,7 +226,10 @@ class Deliveries:
 
 
 def _jobs(batch: Batch) -> list[Job[Mark]]:
-    return [Job(read(message, batch.topic), Mark(batch.ledger, message.offset() or 0)) for message in batch.messages]
+    return [
+        Job(what := read(message, batch.topic), Mark(batch.ledger, message.offset() or 0), is_past(what, batch.topic))
+        for message in batch.messages
+    ]
 
 
 class Deliver:
@@ -224,6 +243,16 @@ class Deliver:
         # A secret is opened once, not at each POST; the cache goes with the process.
         opened = lru_cache(10_000)(partial(unseal, master_key))
         self._wire.dispatch = Dispatch(self._wire, self._deliveries.standings, Ladder(ladder), opened)
+        self._rechecks = None
+        if settings.recheck is not None:
+            self._rechecks = Rechecks(
+                self._wire.calls,
+                self._deliveries.standings,
+                settings.recheck,
+                self._deliveries.owns,
+                self._wire.note,
+                self._wire.now,
+            )
         self._address = settings.console_host, settings.metrics_port + 1
         self._working = False
 
@@ -238,8 +267,11 @@ class Deliver:
         server = health.serve(*self._address, lambda: self.ready)
         await self._deliveries.open()
         self._router.start()
-        tasks = [asyncio.create_task(work) for work in (self._deliveries.feed(), self._wire.outbox.run())]
-        watch = [asyncio.create_task(work) for work in (_asked(stop), self._broken(), self._router_end())]
+        work = [self._deliveries.feed(), self._wire.outbox.run()]
+        if self._rechecks is not None:
+            work.append(self._rechecks.run())
+        tasks = [asyncio.create_task(one) for one in work]
+        watch = [asyncio.create_task(one) for one in (_asked(stop), self._broken(), self._router_end())]
         self._working = True
         try:
             done, _ = await asyncio.wait([*tasks, *watch], return_when=asyncio.FIRST_COMPLETED)

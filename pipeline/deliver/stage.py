@@ -8,13 +8,14 @@ import msgspec
 
 from pipeline import topics
 from pipeline.deliver.body import body_of, names
+from pipeline.deliver.failing import Failures, disabled
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.signing import live, signature
 from pipeline.deliver.verdict import Again, Dead, Reply, Verdict, verdict
 from pipeline.model.deliveries import Attempt, Delivery, Failed, Outcome, Timings
 from pipeline.model.events import Event
 from pipeline.model.ids import utc
-from pipeline.model.loops import Loop, LoopState
+from pipeline.model.loops import Loop
 from pipeline.model.sealed import SealBrokenError
 from pipeline.model.standing import Standing
 from pipeline.record import LONGEST_REASON, Message, Record, dead
@@ -62,6 +63,11 @@ def read(message: Message, source: str) -> Delivery | Record:
         return letter._replace(key=key.encode(), value=letter.value or b"null")
 
 
+def is_past(what: Delivery | Record, source: str) -> bool:
+    """Whether it is of a replay, or was missed and is sent later; `source` is the bare topic it was read from."""
+    return isinstance(what, Delivery) and (source == topics.REPLAYS or what.replay is not None)
+
+
 def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: Unseal) -> Post | Dead | str:
     """The POST of a delivery; Dead where there is no loop; else the word why it has to wait: its loop's state.
 
@@ -94,10 +100,12 @@ def signed(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Uns
         "loopwire-attempt": str(delivery.attempts + 1),
         "loopwire-loop": loop.id,
     }
+    if delivery.replay is not None:
+        headers["loopwire-replay"] = delivery.replay
     return Post(delivery, event, loop, now, body, tuple(headers.items()))
 
 
-def judged(post: Post, sent: Sent, ladder: Ladder, now: float) -> list[Record]:
+def judged(post: Post, sent: Sent, ladder: Ladder, failures: Failures, now: float) -> list[Record]:
     """What an answer leads to: the attempt's record, and what carries the delivery or its loop on."""
     attempts = post.delivery.attempts + 1
     found = verdict(sent.reply, attempts, ladder, now)
@@ -106,9 +114,18 @@ def judged(post: Post, sent: Sent, ladder: Ladder, now: float) -> list[Record]:
         records.append(_retry(_failed(post, sent, found.error), found.due, ladder, now))
     elif isinstance(found, Dead):
         records.append(buried(_failed(post, sent, found.error), found.error))
-        if found.gone:
-            records.append(_disabled(post.loop, now))
-    return records
+    return records + _found_out(post.loop, found, failures, now)
+
+
+def _found_out(loop: Loop, found: Verdict, failures: Failures, now: float) -> list[Record]:
+    """What an answer says of the loop itself."""
+    match found:
+        case Dead(gone=True):
+            return disabled(loop, "gone", now)
+        case Again() | Dead():
+            return failures.failed(loop, found.error[:LONGEST_REASON], now)
+        case _:
+            return failures.succeeded(loop, now)
 
 
 def held(delivery: Delivery, ladder: Ladder, now: float) -> Record:
@@ -160,6 +177,7 @@ def _attempt(post: Post, sent: Sent, found: Verdict) -> Record:
         recipient=event.recipient,
         message=event.message,
         next_attempt=utc(found.due) if isinstance(found, Again) else None,
+        replay=post.delivery.replay,
     )
     return Record(topics.ATTEMPTS, post.loop.id.encode(), _json.encode(attempt))
 
@@ -172,8 +190,3 @@ def _outcome(found: Verdict) -> Outcome:
             return "dead"
         case _:
             return "delivered"
-
-
-def _disabled(loop: Loop, now: float) -> Record:
-    state = LoopState(loop=loop.id, epoch=loop.epoch, reason="gone", at=utc(now))
-    return Record(topics.LOOP_STATES, loop.id.encode(), _json.encode(state))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import confluent_kafka
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
 
 from pipeline.kafka.seam import Consumer, Offsets, Place, Producer
@@ -18,8 +18,12 @@ Answer = TypeVar("Answer")
 # librdkafka's own lines ("Disconnected", "Connection refused") repeat what `_told` says once.
 LOG_LEVEL = 2
 QUESTION_SECONDS = 10.0
+# When the leader it knew is gone, librdkafka answers a ListOffsets only at the end of its time; usually it takes 1 ms.
+OFFSETS_SECONDS = 2.0
 SAID_SECONDS = 10.0  # librdkafka repeats itself many times a second
 COMMITTED = IsolationLevel.READ_COMMITTED  # as our readers read: what is not committed was not acknowledged
+# An admin client would know a lost broker as its partitions' leader for 5 minutes, and each ListOffsets take 10 s.
+FRESH = {"topic.metadata.refresh.interval.ms": 1000}
 RETRY_SECONDS = 0.1
 SPREAD_SECONDS = 3.0  # until every broker knows of a topic that was just made
 PATIENCE_SECONDS = 60.0  # a broker that is away so long is told of by the end of the process
@@ -161,8 +165,29 @@ class Cluster:
         return sorted(self.bare(name) for name in known if name.startswith(self._prefix))
 
     def ends(self, places: Iterable[Place]) -> Offsets:
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(self.full(topic), number): latest for topic, number in places}
+        return self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+    def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
+        asked = list(places)
+        found = self._offsets(asked, OffsetSpec.for_timestamp(milliseconds))
+        none = [place for place, offset in found.items() if offset < 0]
+        return found | self.ends(none)
+
+    def committed(self, group: str, places: Iterable[Place]) -> Offsets:
+        asked = [TopicPartition(self.full(topic), number) for topic, number in places]
+        full = self._prefix + group
+
+        def answered() -> Offsets:
+            client = self._admin
+            question = ConsumerGroupTopicPartitions(full, asked)
+            answers = client.list_consumer_group_offsets([question], request_timeout=QUESTION_SECONDS)
+            found = answers[full].result(2 * QUESTION_SECONDS).topic_partitions
+            return {(self.bare(at.topic), at.partition): at.offset for at in found if at.offset >= 0}
+
+        return patiently(answered, self._ask_anew) if asked else {}
+
+    def _offsets(self, places: Iterable[Place], which: OffsetSpec) -> Offsets:
+        asked = {TopicPartition(self.full(topic), number): which for topic, number in places}
         if not asked:
             return {}
 
@@ -170,8 +195,8 @@ class Cluster:
             client = (
                 self._admin
             )  # held until all is answered: another thread may ask anew, and a dropped client is mute
-            answers = client.list_offsets(asked, isolation_level=COMMITTED, request_timeout=QUESTION_SECONDS)
-            ends = {place: answer.result(2 * QUESTION_SECONDS).offset for place, answer in answers.items()}
+            answers = client.list_offsets(asked, isolation_level=COMMITTED, request_timeout=OFFSETS_SECONDS)
+            ends = {place: answer.result(2 * OFFSETS_SECONDS).offset for place, answer in answers.items()}
             return {(self.bare(place.topic), place.partition): end for place, end in ends.items()}
 
         return patiently(answered, self._ask_anew)
@@ -197,7 +222,7 @@ class Cluster:
     def _admin(self) -> AdminClient:
         client = self._admin_client  # two threads may ask, and either may want it anew
         if client is None:
-            client = self._admin_client = made(AdminClient, common(self._settings))
+            client = self._admin_client = made(AdminClient, common(self._settings) | FRESH)
         return client
 
 

@@ -69,6 +69,10 @@ class Feed:
         """The partitions that are ours."""
         return list(self._ledgers)
 
+    def owns(self, place: Place) -> bool:
+        """Whether the partition is ours."""
+        return place in self._ledgers
+
     def fetch(self, most: int, timeout: float) -> list[Batch]:
         """Up to `most` records, a batch a partition; waits `timeout` seconds for the first of them."""
         self._begin_afresh()

@@ -116,6 +116,18 @@ class Memory:
         with self.changed:
             return {place: len(self.logs[place[0]][place[1]]) for place in places}
 
+    def since(self, places: Iterable[Place], milliseconds: int) -> dict[Place, int]:
+        with self.changed:
+            logs = {place: self.logs[place[0]][place[1]] for place in places}
+            return {
+                place: next((one.offset() for one in log if one.timestamp()[1] >= milliseconds), len(log))
+                for place, log in logs.items()
+            }
+
+    def committed(self, group: str, places: Iterable[Place]) -> dict[Place, int]:
+        known = self.groups[group].committed if group in self.groups else {}
+        return {place: known[place] for place in places if place in known}
+
     def counts(self) -> dict[str, int]:
         return {topic: len(partitions) for topic, partitions in self.logs.items()}
 

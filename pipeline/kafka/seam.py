@@ -17,7 +17,6 @@ class Message(record.Message, Protocol):
     """One record as it was read or produced."""
 
     def headers(self) -> list[tuple[str, bytes]] | None: ...
-    def timestamp(self) -> tuple[int, int]: ...
     def error(self) -> KafkaError | None: ...
 
 
@@ -94,6 +93,14 @@ class Kafka(Protocol):
 
     def ends(self, places: Iterable[Place]) -> Offsets:
         """The next offset to be written in each place, as the broker knows it now."""
+        ...
+
+    def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
+        """The first offset in each place that was written at that Unix time or later; its end where there is none."""
+        ...
+
+    def committed(self, group: str, places: Iterable[Place]) -> Offsets:
+        """How far a group came in each place; places where it committed nothing are left out."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -50,6 +51,7 @@ def up(settings: Settings, *, demo: bool, once: bool) -> int:
 
 
 def _stages(settings: Settings, broker: Broker | None, stopped: threading.Event, *, demo: bool, once: bool) -> int:
+    _check_ports(settings)
     _topics(settings)
     children = [Child(stage, _environment(settings, demo=demo)) for stage in STAGES]
     try:
@@ -132,6 +134,22 @@ def _topics(settings: Settings) -> None:
     for kind, topic, detail in steps:
         if kind == "conflict":
             raise SettingsError(f"topic {topic.name} is not as declared: {detail}")
+
+
+def _check_ports(settings: Settings) -> None:
+    """A port of another process would seem ready, and its stage be started again for ever."""
+    for name, host, port in (
+        ("CAPTURE_PORT", settings.capture_host, settings.capture_port),
+        ("CONSOLE_PORT", settings.console_host, settings.console_port),
+        ("METRICS_PORT", settings.console_host, settings.metrics_port),
+        ("METRICS_PORT", settings.console_host, settings.metrics_port + 1),
+    ):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((host, port))
+            except OSError as taken:
+                raise SettingsError(f"LOOPWIRE_{name}: {host}:{port} can't be used: {taken.strerror}") from taken
 
 
 def _environment(settings: Settings, *, demo: bool) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pipeline.model.hits import AnyHit
 from pipeline.model.loops import AnyState, Loop
 from pipeline.model.mailings import Mailing
 from pipeline.model.profiles import Profile
+from pipeline.model.replays import AnyReplay
 
 CONTRACTS: dict[str, Any] = {
     "hit.v1": AnyHit,
@@ -18,6 +19,7 @@ CONTRACTS: dict[str, Any] = {
     "account.v1": Account,
     "loop.v1": Loop,
     "loop-state.v1": AnyState,
+    "replay.v1": AnyReplay,
     "delivery.v1": Delivery,
     "attempt.v1": Attempt,
 }

@@ -22,7 +22,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `attempts` counts POSTs made, `holds` the times it waited without one. In a retry topic `due` is the Unix
     time of the next attempt and `leaves` the time it may leave that topic (earlier than `due` where a longer
-    wait is chained over several topics).
+    wait is chained over several topics). `replay` is the id of the replay that sends it once more.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     due: float = 0.0
     leaves: float = 0.0
     history: list[Failed] = []
+    replay: str | None = None
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,3 +67,4 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recipient: str | None = None
     message: str | None = None
     next_attempt: datetime | None = None
+    replay: str | None = None

@@ -34,9 +34,8 @@ def uuid7(now: datetime, random: bytes) -> str:
 
     `random` is 10 bytes. Ids made later sort later, to the millisecond.
     """
-    milliseconds = (now - EPOCH) // timedelta(milliseconds=1)  # exact: a float of seconds is not
     low = int.from_bytes(random, "big")
-    high_bits = (milliseconds << 16) | 0x7000 | (low >> 68)
+    high_bits = (milliseconds(now) << 16) | 0x7000 | (low >> 68)
     low_bits = (0b10 << 62) | (low & ((1 << 62) - 1))
     text = f"{(high_bits << 64) | low_bits:032x}"  # once a hit: uuid.UUID would take half as long again
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
@@ -45,6 +44,11 @@ def uuid7(now: datetime, random: bytes) -> str:
 def delivery_id(event: str, loop: str) -> str:
     """The `webhook-id`: a function of event and loop, so that it is the same in every attempt and replay."""
     return "msg_" + hashlib.sha256(f"{event}\n{loop}".encode()).hexdigest()[:32]
+
+
+def milliseconds(time: datetime) -> int:
+    """Whole Unix milliseconds, as Kafka writes times: exact, as a float of seconds is not."""
+    return (time - EPOCH) // timedelta(milliseconds=1)
 
 
 def utc(timestamp: float) -> datetime:

@@ -86,7 +86,41 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     stretches: list[Stretch]
 
 
-AnyState = LoopState | Hold
+class Failing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="failing"):
+    """One row of `loop-states`, key `LOOP/failing`, written by whoever delivers to the loop.
+
+    Since when nothing but failures came of its POSTs; `warned`: its account was told.
+    """
+
+    loop: str
+    epoch: int
+    since: datetime
+    warned: bool = False
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="checked"):
+    """One row of `loop-states`, key `LOOP/checked`, written by whoever delivers to the loop.
+
+    When its verification file was last looked for again, and how many times in a row it was surely gone.
+    """
+
+    loop: str
+    epoch: int
+    at: datetime
+    misses: int = 0
+
+
+AnyState = LoopState | Hold | Failing | Checked
+
+
+def failing_key(loop: str) -> bytes:
+    """The key of a row that says since when a loop fails."""
+    return f"{loop}/failing".encode()
+
+
+def checked_key(loop: str) -> bytes:
+    """The key of a row that says when a loop's file was last looked for."""
+    return f"{loop}/checked".encode()
 
 
 def state_of(loop: Loop, found: LoopState | None) -> tuple[State, Reason | None]:

@@ -7,7 +7,19 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from pipeline.model.loops import AnyState, Hold, Loop, LoopState, Reason, State, state_of
+from pipeline.model.loops import (
+    AnyState,
+    Checked,
+    Failing,
+    Hold,
+    Loop,
+    LoopState,
+    Reason,
+    State,
+    checked_key,
+    failing_key,
+    state_of,
+)
 
 log = logging.getLogger(__name__)
 Row = TypeVar("Row")
@@ -39,6 +51,11 @@ class Standings:
         """How the loop stands; None where there is none, or none any more."""
         return self._standing.get(loop)
 
+    def is_active(self, loop: str) -> bool:
+        """Whether the loop is sent to."""
+        standing = self._standing.get(loop)
+        return standing is not None and standing.state == "active"
+
     def of(self, account: str) -> Iterable[Standing]:
         """The loops of an account."""
         return tuple(self._accounts.get(account, {}).values())
@@ -46,6 +63,20 @@ class Standings:
     def holds(self, partition: int) -> list[Hold]:
         """What loops missed of that partition of `events`."""
         return [found for found in self._found.values() if isinstance(found, Hold) and found.partition == partition]
+
+    def failing(self, loop: str) -> Failing | None:
+        """Since when the loop only fails, as far as that was written down."""
+        found = self._found.get(failing_key(loop).decode())
+        return found if isinstance(found, Failing) else None
+
+    def checked(self, loop: str) -> Checked | None:
+        """When the loop's verification file was last looked for again."""
+        found = self._found.get(checked_key(loop).decode())
+        return found if isinstance(found, Checked) else None
+
+    def every(self) -> Iterable[Standing]:
+        """All loops."""
+        return tuple(self._standing.values())
 
     def put_loop(self, _partition: int, key: bytes, value: bytes | None) -> None:
         """One record of the topic `loops`; a null removes."""

@@ -4,6 +4,8 @@ import msgspec
 
 from pipeline.model.loops import Loop
 
+OF_LOOPS = "loop."  # how the types of notices begin; their profile is the loop they tell of
+
 
 class Matter(msgspec.Struct, frozen=True, kw_only=True):
     """What of an event decides who wants it; the rest is not even decoded."""
@@ -11,6 +13,7 @@ class Matter(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     type: str
     account: str
+    profile: str | None = None
     mailing: str | None = None
     tags: list[str] | None = None
     machine: bool | None = None
@@ -18,7 +21,12 @@ class Matter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wants(loop: Loop, event: Matter) -> bool:
-    """Whether the loop's types and filter let the event through. An empty list wants all."""
+    """Whether the loop's types and filter let the event through. An empty list wants all.
+
+    The filter is about mail: what is told of another loop passes it. No loop is told of itself.
+    """
+    if event.type.startswith(OF_LOOPS):
+        return event.type in loop.events and event.profile != loop.id
     chosen = loop.filter
     return (
         event.type in loop.events

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import Event, Thread
 
 from confluent_kafka import KafkaError, KafkaException
@@ -13,10 +13,12 @@ from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.mirror import Apply, Mirror
 from pipeline.kafka.receipt import Receipt
 from pipeline.kafka.seam import Kafka, Message, OnDelivery
+from pipeline.model.replays import Replays
 from pipeline.model.standing import Standings
 from pipeline.record import Record
-from pipeline.route.drains import Drains
+from pipeline.route.errands import Errand, errands
 from pipeline.route.holds import Holds
+from pipeline.route.rereads import Rereads
 from pipeline.route.stage import outcome
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,9 @@ class Router(Thread):
         self._producer = kafka.producer()
         self._standings = Standings()
         self._holds = Holds()
-        self._drains = Drains(kafka, self._standings, self._holds, self._produce)
+        self._replays = Replays()
+        self._rereads = Rereads(kafka, self._errands, self._produce)
+        self._feed: Feed
         self._refused: list[KafkaError] = []
         self._committed_at = 0.0
 
@@ -61,22 +65,27 @@ class Router(Thread):
 
     def _route(self) -> None:
         standings = self._standings
-        tables: dict[str, Apply] = {topics.LOOPS: standings.put_loop, topics.LOOP_STATES: standings.put_state}
+        tables: dict[str, Apply] = {
+            topics.LOOPS: standings.put_loop,
+            topics.LOOP_STATES: standings.put_state,
+            topics.REPLAY_STATES: self._replays.put,
+        }
         self._mirror = Mirror(self._kafka, tables)
         self._mirror.follow_all(tables)
         self._mirror.catch_up()
-        feed = Feed(self._kafka, "route", [topics.EVENTS], Moves(self._gain, self._settle, self._lose))
+        self._feed = Feed(self._kafka, "route", [topics.EVENTS], Moves(self._gain, self._settle, self._lose))
         self.ready = True
         try:
             while not self._stop_asked.is_set():
-                self._step(feed)
+                self._step(self._feed)
         finally:
-            feed.close()
-            self._drains.close()
+            self._feed.close()
+            self._rereads.close()
             self._mirror.close()
 
     def _step(self, feed: Feed) -> None:
-        batches = feed.fetch(AT_ONCE, POLL_SECONDS if len(self._producer) else FETCH_SECONDS)
+        busy = len(self._producer) or self._rereads.busy
+        batches = feed.fetch(AT_ONCE, POLL_SECONDS if busy else FETCH_SECONDS)
         if batches:
             self._mirror.catch_up()  # a loop's change holds for every hit answered after it
         else:
@@ -86,9 +95,9 @@ class Router(Thread):
             self._write(batch)
         for place in feed.places if self._holds.any_open else ():
             self._end_holds(place[1], feed.position(place))
-        self._drains.step(time.monotonic())
+        self._rereads.step(time.monotonic())
         self._producer.poll(0)
-        for refused in [*self._refused, *self._drains.refused]:
+        for refused in [*self._refused, *self._rereads.refused]:
             raise KafkaException(refused)
         if time.monotonic() - self._committed_at > COMMIT_SECONDS:
             feed.commit()
@@ -107,8 +116,12 @@ class Router(Thread):
 
     def _end_holds(self, partition: int, position: int) -> None:
         """Loops that are active again miss nothing from here on; what they missed is due."""
-        for record in self._holds.over(partition, position, self._drains.is_active):
+        for record in self._holds.over(partition, position, self._standings.is_active):
             self._produce(record, self._noted)
+
+    def _errands(self) -> Iterable[Errand]:
+        ours = {partition for _topic, partition in self._feed.places}
+        return errands(self._standings, self._holds, self._replays, ours.__contains__)
 
     def _noted(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:
@@ -133,8 +146,10 @@ class Router(Thread):
 
     def _lose(self, places: Places) -> None:
         for _topic, partition in places:
-            self._drains.drop(partition)
+            self._rereads.drop(partition)
             self._holds.disown(partition)
 
     def _settle(self, _ledgers: Sequence[Ledger]) -> None:
+        self._producer.flush(SETTLE_SECONDS)
+        self._rereads.note_all()
         self._producer.flush(SETTLE_SECONDS)

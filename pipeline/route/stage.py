@@ -5,10 +5,12 @@ import msgspec
 from pipeline import topics
 from pipeline.model.deliveries import Delivery
 from pipeline.model.ids import delivery_id
+from pipeline.model.replays import Replay
 from pipeline.model.standing import Standing, Standings
 from pipeline.record import LARGEST_EVENT, Message, Record, dead
 from pipeline.route.holds import Holds
 from pipeline.route.matching import Matter, wants
+from pipeline.route.selection import chosen
 
 # A loop in one of these gets later what it misses; an unverified one has proved nothing yet.
 HELD = frozenset({"paused", "disabled"})
@@ -38,6 +40,20 @@ def outcome(message: Message, standings: Standings, holds: Holds) -> list[Record
 
 def missed(message: Message, standing: Standing) -> Record | None:
     """The delivery of an event the loop missed, for `replays`, under the id it would have had; None if unwanted."""
+    event = _past(message, standing)
+    return _delivery(topics.REPLAYS, event, standing.loop.id, message.value() or b"") if event else None
+
+
+def again(message: Message, standing: Standing, replay: Replay) -> Record | None:
+    """The delivery of an event a replay asks for, for `replays`, under the id it had; None if unwanted."""
+    event = _past(message, standing)
+    if event is None or not chosen(replay, event, message.timestamp()[1]):
+        return None
+    return _delivery(topics.REPLAYS, event, standing.loop.id, message.value() or b"", replay.id)
+
+
+def _past(message: Message, standing: Standing) -> Matter | None:
+    """What decides of an event that the loop wants."""
     value = message.value() or b""
     if len(value) > LARGEST_EVENT:
         return None
@@ -45,10 +61,11 @@ def missed(message: Message, standing: Standing) -> Record | None:
         event = _matter.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None  # it is a dead letter since it was routed
-    wanted = event.account == standing.loop.account and wants(standing.loop, event)
-    return _delivery(topics.REPLAYS, event, standing.loop.id, value) if wanted else None
+    return event if event.account == standing.loop.account and wants(standing.loop, event) else None
 
 
-def _delivery(topic: str, event: Matter, loop: str, value: bytes) -> Record:
-    delivery = Delivery(id=delivery_id(event.id, loop), loop=loop, account=event.account, event=msgspec.Raw(value))
+def _delivery(topic: str, event: Matter, loop: str, value: bytes, replay: str | None = None) -> Record:
+    delivery = Delivery(
+        id=delivery_id(event.id, loop), loop=loop, account=event.account, event=msgspec.Raw(value), replay=replay
+    )
     return Record(topic, loop.encode(), _json.encode(delivery))

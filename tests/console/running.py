@@ -21,7 +21,16 @@ ADMIN = "adm_of_the_tests"
 MASTER = b"m" * 32
 TOKEN_KEY = b"t" * 32
 TRACKING = "https://t.example.com"
-TOPICS = {"accounts": 1, "loops": 1, "loop-states": 1, "profiles": 3, "tags": 3}
+TOPICS = {
+    "accounts": 1,
+    "loops": 1,
+    "loop-states": 1,
+    "replay-states": 1,
+    "replays": 3,
+    "events": 3,
+    "profiles": 3,
+    "tags": 3,
+}
 JSON = {"content-type": "application/json"}
 LOOP = {"name": "shop", "url": "https://shop.example/hooks/in.php?a=1", "events": ["open", "click"]}
 

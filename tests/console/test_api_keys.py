@@ -1,5 +1,6 @@
 """No key, a wrong key, another account's key: each call says no, and which no."""
 
+import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -26,7 +27,12 @@ CALLS = [
     ("POST", "/v1/loops/{loop}/resume"),
     ("POST", "/v1/loops/{loop}/test"),
     ("POST", "/v1/loops/{loop}/secrets"),
+    ("POST", "/v1/loops/{loop}/replays"),
+    ("GET", "/v1/loops/{loop}/replays"),
+    ("GET", "/v1/replays/{replay}"),
+    ("DELETE", "/v1/replays/{replay}"),
 ]
+SPAN = {"from": "2026-03-20T09:00:00Z", "to": "2026-03-20T10:00:00Z", "dry_run": True}
 
 
 class Cast(NamedTuple):
@@ -36,13 +42,16 @@ class Cast(NamedTuple):
     owner: str
     stranger: str
     loop: str
+    replay: str
 
 
 @pytest.fixture(scope="module")
 def cast() -> Iterator[Cast]:
     with running() as console:
         owner, stranger = console.account("owner"), console.account("stranger")
-        yield Cast(console, owner, stranger, console.loop(owner)["id"])
+        loop = console.loop(owner)["id"]
+        replay = console.call("POST", f"/v1/loops/{loop}/replays", owner, json=SPAN).json()["id"]
+        yield Cast(console, owner, stranger, loop, replay)
 
 
 def test_the_table_has_every_call(cast: Cast) -> None:
@@ -70,11 +79,20 @@ def test_the_admin_key_opens_the_admin_call_alone(cast: Cast, method: str, path:
 
 @pytest.mark.parametrize(("method", "path"), [call for call in CALLS if "{loop}" in call[1]])
 def test_anothers_loop_is_not_there(cast: Cast, method: str, path: str) -> None:
-    answer = _call(cast, method, path, cast.stranger, data=b'{"name": "mine"}')
-    unknown = _call(cast, method, path.replace("{loop}", "lp_none"), cast.stranger, data=b'{"name": "mine"}')
+    data = json.dumps(SPAN if path.endswith("/replays") else {"name": "mine"}).encode()
+    answer = _call(cast, method, path, cast.stranger, data)
+    unknown = _call(cast, method, path.replace("{loop}", "lp_none"), cast.stranger, data)
     assert (answer.status_code, answer.json()["detail"]) == (404, "there is no such loop")
     assert unknown.json() == answer.json()
     assert cast.console.call("GET", f"/v1/loops/{cast.loop}", cast.owner).json()["name"] == "shop"
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_anothers_replay_is_not_there(cast: Cast, method: str) -> None:
+    for replay in (cast.replay, "rp_none"):
+        answer = cast.console.call(method, f"/v1/replays/{replay}", cast.stranger)
+        assert (answer.status_code, answer.json()["detail"]) == (404, "there is no such replay")
+    assert cast.console.call("GET", f"/v1/replays/{cast.replay}", cast.owner).json()["state"] == "done"
 
 
 def test_a_list_holds_ones_own_loops(cast: Cast) -> None:
@@ -96,5 +114,5 @@ def test_without_an_admin_key_admin_calls_are_refused() -> None:
 
 
 def _call(cast: Cast, method: str, path: str, key: str, data: bytes) -> requests.Response:
-    filled = path.format(loop=cast.loop, profile="p1", mailing="m1")
+    filled = path.format(loop=cast.loop, replay=cast.replay, profile="p1", mailing="m1")
     return cast.console.call(method, filled, key, data=data, headers=dict(JSON))

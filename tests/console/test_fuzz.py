@@ -59,6 +59,12 @@ class Cast(NamedTuple):
         self.console.loop(self.key)  # whatever was written before it is known
         return loop
 
+    def replay(self) -> str:
+        """The id of a new replay."""
+        span = {"from": "2026-03-20T09:00:00Z", "to": "2026-03-20T10:00:00Z"}
+        path = f"/v1/loops/{self.verified_loop()}/replays"
+        return str(self.console.call("POST", path, self.key, json=span).json()["id"])
+
 
 @pytest.fixture(scope="module")
 def cast() -> Iterator[Cast]:
@@ -77,6 +83,8 @@ def test_nothing_that_is_sent_makes_a_fault(cast: Cast, call: str, mode: Generat
     method, path = call.split()
     operation = schemathesis.openapi.from_dict(cast.document)[path][method]
     known = {"loop": cast.verified_loop()} if "{loop}" in path else {}
+    if "{replay}" in path:
+        known = {"replay": cast.replay()}
     session = requests.Session()
     key = {"authorization": f"Bearer {ADMIN if path == '/v1/accounts' else cast.key}"}
 

@@ -14,7 +14,11 @@ from tests.console.running import ADMIN, Console, running
 Json = dict[str, Any]
 PATHS = {"profile": "jane", "mailing": "spring-sale"}
 # What the example of a call needs is not there: a file on a server, a loop that is verified.
-REFUSED = {"POST /v1/loops/{loop}/verify": 422, "POST /v1/loops/{loop}/test": 409}
+REFUSED = {
+    "POST /v1/loops/{loop}/verify": 422,
+    "POST /v1/loops/{loop}/test": 409,
+    "POST /v1/loops/{loop}/replays": 409,
+}
 
 
 class Cast(NamedTuple):
@@ -24,6 +28,7 @@ class Cast(NamedTuple):
     document: Json
     key: str
     loop: str
+    replay: str
 
     def operation(self, call: str) -> Json:
         return dict(openapi.calls(self.document))[call]
@@ -39,7 +44,10 @@ def cast() -> Iterator[Cast]:
     with running(allow_networks="") as console:
         key = console.account("acme")
         document = console.call("GET", "/openapi.json").json()
-        yield Cast(console, document, key, console.loop(key)["id"])
+        loop = console.loop(key)["id"]
+        dry = EXAMPLES["POST /v1/loops/{loop}/replays"].asked | {"dry_run": True}
+        replay = console.call("POST", f"/v1/loops/{loop}/replays", key, json=dry).json()["id"]
+        yield Cast(console, document, key, loop, replay)
 
 
 def test_every_call_has_an_example_and_every_problem_too(cast: Cast) -> None:
@@ -56,7 +64,7 @@ def test_a_call_is_described(cast: Cast, call: str) -> None:
     assert operation["security"] == [{"HTTPBearer": []}]
     assert operation["tags"][0] in openapi.TAGS
     assert {"401", "429", "500", "default"} < set(operation["responses"])
-    assert ("404" in operation["responses"]) == ("{loop}" in call)
+    assert ("404" in operation["responses"]) == ("{loop}" in call or "{replay}" in call)
     assert min(operation["responses"]) < "300"
 
 
@@ -77,7 +85,9 @@ def test_the_examples_are_what_the_schemas_say(cast: Cast, call: str) -> None:
 def test_the_examples_can_be_made(cast: Cast, call: str) -> None:
     method, path = call.split()
     key = ADMIN if path == "/v1/accounts" else cast.key
-    answer = cast.console.call(method, path.format(loop=cast.loop, **PATHS), key, json=EXAMPLES[call].asked)
+    answer = cast.console.call(
+        method, path.format(loop=cast.loop, replay=cast.replay, **PATHS), key, json=EXAMPLES[call].asked
+    )
     expected = REFUSED.get(call) or int(min(cast.operation(call)["responses"]))
     assert answer.status_code == expected, answer.text
     content = cast.operation(call)["responses"][str(expected)].get("content", {})

@@ -350,7 +350,7 @@ def test_a_failure_climbs_the_ladder_and_its_end_is_a_dead_letter_with_the_histo
         assert mark not in world.posts
         world.advance(0.2)
     world.answer(mark, 502)
-    attempt_record, dead = world.ended[mark]
+    attempt_record, dead, *_ = world.ended[mark]
     assert (attempt_record.topic, dead.topic) == ("attempts", "deliveries-dead")
     assert [failed["status"] for failed in _value(dead)["history"]] == [500, 500, 500, 502]
     assert [failed["attempt"] for failed in _value(dead)["history"]] == [1, 2, 3, 4]
@@ -382,7 +382,7 @@ def test_a_410_disables_the_loop_and_what_waits_is_held(world: World) -> None:
     job, post = world.posts[0]
     state = example("loop-state.v1", "gone") | {"loop": "gone"}
     world.answer(0, 410)
-    assert _topics(world.ended[0]) == ["attempts", "deliveries-dead", "loop-states"]
+    assert _topics(world.ended[0]) == ["attempts", "deliveries-dead", "loop-states", "events"]
     assert _value(world.ended[0][2])["reason"] == "gone"
     assert (job.mark, post.loop.id) == (0, "gone")
     world.standings.put_state(0, b"gone", msgspec.json.encode(state))

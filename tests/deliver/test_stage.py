@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook
 
+from pipeline.deliver.failing import Failures
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.signing import signature
 from pipeline.deliver.stage import Post, Sent, buried, held, judged, onward, prepared, read
@@ -16,7 +17,7 @@ from pipeline.kafka.memory import Message
 from pipeline.model.deliveries import Delivery, Timings
 from pipeline.model.loops import Loop, LoopState, state_of
 from pipeline.model.sealed import unseal
-from pipeline.model.standing import Standing
+from pipeline.model.standing import Standing, Standings
 from pipeline.record import Record
 from tests.examples import example, raw
 
@@ -191,13 +192,13 @@ def test_a_record_that_holds_none_is_a_dead_letter_as_it_came(value: bytes | Non
 
 
 def test_a_2xx_leaves_one_attempt() -> None:
-    (attempt,) = judged(_post(), Sent(Reply(200), b"ok", TIMINGS), LADDER, NOW + 0.1)
+    (attempt,) = judged(_post(), Sent(Reply(200), b"ok", TIMINGS), LADDER, Failures(Standings()), NOW + 0.1)
     assert (attempt.topic, attempt.key) == ("attempts", b"lp_7h3k")
     assert _value(attempt) == example("attempt.v1", "delivered")
 
 
 def test_a_500_leaves_an_attempt_and_climbs_the_ladder() -> None:
-    attempt, retry = judged(_post(), Sent(Reply(500), b"oops", TIMINGS), LADDER, NOW + 5)
+    attempt, retry = judged(_post(), Sent(Reply(500), b"oops", TIMINGS), LADDER, Failures(Standings()), NOW + 5)
     assert _value(attempt) == example("attempt.v1", "again") | {"next_attempt": "2026-03-20T09:15:11.500000Z"}
     assert (retry.topic, retry.key, retry.headers) == ("deliveries-retry-5s", b"lp_7h3k", ())
     failed = {"attempt": 1, "at": "2026-03-20T09:15:01.500000Z", "error": "answered 500", "status": 500}
@@ -208,7 +209,9 @@ def test_a_500_leaves_an_attempt_and_climbs_the_ladder() -> None:
 
 def test_no_answer_leaves_an_attempt_with_its_error() -> None:
     error = "Connection timed out after 5000 milliseconds"
-    attempt, retry = judged(_post(), Sent(Reply(None, error), b"", Timings(total=5000.5)), LADDER, NOW)
+    attempt, retry = judged(
+        _post(), Sent(Reply(None, error), b"", Timings(total=5000.5)), LADDER, Failures(Standings()), NOW
+    )
     found = _value(attempt)
     assert (found["outcome"], found["error"], found["timings"]) == ("again", error, {"total": 5000.5})
     assert not {"status", "response"} & set(found)
@@ -216,13 +219,17 @@ def test_no_answer_leaves_an_attempt_with_its_error() -> None:
 
 
 def test_a_held_delivery_that_fails_is_no_longer_held() -> None:
-    _, retry = judged(_post(_delivery("held-twice")), Sent(Reply(500), b"", TIMINGS), LADDER, NOW)
+    _, retry = judged(
+        _post(_delivery("held-twice")), Sent(Reply(500), b"", TIMINGS), LADDER, Failures(Standings()), NOW
+    )
     assert _value(retry)["attempts"] == 1
     assert "holds" not in _value(retry)
 
 
 def test_the_end_of_the_ladder_is_a_dead_letter_with_its_history() -> None:
-    attempt, dead = judged(_post(_delivery("given-up")), Sent(Reply(503), b"", TIMINGS), LADDER, NOW)
+    attempt, dead = judged(
+        _post(_delivery("given-up")), Sent(Reply(503), b"", TIMINGS), LADDER, Failures(Standings()), NOW
+    )
     assert (_value(attempt)["outcome"], _value(attempt)["attempt"]) == ("dead", 3)
     assert "next_attempt" not in _value(attempt)
     assert (dead.topic, dead.key) == ("deliveries-dead", b"lp_7h3k/msg_50f860418eb7a06547c8d6b07371d4f0")
@@ -236,7 +243,7 @@ def test_the_end_of_the_ladder_is_a_dead_letter_with_its_history() -> None:
 
 
 def test_a_410_is_dead_at_once_and_disables_its_loop() -> None:
-    attempt, dead, state = judged(_post(), Sent(Reply(410), b"", TIMINGS), LADDER, NOW)
+    attempt, dead, state, notice = judged(_post(), Sent(Reply(410), b"", TIMINGS), LADDER, Failures(Standings()), NOW)
     assert (_value(attempt)["outcome"], _value(attempt)["status"]) == ("dead", 410)
     assert (dead.topic, dead.headers) == ("deliveries-dead", (("reason", b"answered 410 Gone"),))
     assert (state.topic, state.key) == ("loop-states", b"lp_7h3k")
@@ -247,6 +254,7 @@ def test_a_410_is_dead_at_once_and_disables_its_loop() -> None:
         "reason": "gone",
         "at": "2026-03-20T09:15:01.500000Z",
     }
+    assert (notice.topic, notice.key, _value(notice)["type"]) == ("events", b"shop/lp_7h3k", "loop.disabled")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +263,7 @@ def test_a_410_is_dead_at_once_and_disables_its_loop() -> None:
      ("é".encode() * 2000, "é" * 1024)],
 )  # fmt: skip
 def test_an_attempt_keeps_the_beginning_of_the_answer(body: bytes, kept: str | None) -> None:
-    (attempt,) = judged(_post(), Sent(Reply(200), body, TIMINGS), LADDER, NOW)
+    (attempt,) = judged(_post(), Sent(Reply(200), body, TIMINGS), LADDER, Failures(Standings()), NOW)
     assert _value(attempt).get("response") == kept
 
 

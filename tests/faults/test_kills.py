@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 import requests
@@ -149,6 +150,29 @@ def test_what_a_paused_loop_missed_survives_kill_9_while_it_waits_and_while_it_i
     calls = customer.wait(lambda calls: missed.keys() <= {call.form["id"] for call in calls}, 120)
     ids = {(call.form["event"], call.headers["webhook-id"]) for call in calls}
     assert len(ids) == len(missed)
+    customer.close()
+
+
+def test_a_replay_survives_kill_9_and_sends_all_of_it(up: Up) -> None:
+    sender, customer = Sender(up), Customer()
+    loop = sender.loop(customer, events=["open"])
+    since = datetime.now(UTC).isoformat()
+    mails = {
+        f"m-{number}": sender.mail(profile=PROFILES[number % 48], message=f"m-{number}") for number in range(1_500)
+    }
+    for mail in mails.values():
+        assert requests.get(mail["open"], timeout=20).status_code == 200
+    first = customer.wait(lambda calls: len(calls) == len(mails))
+    span = {"from": since, "to": "2040-01-01T00:00:00Z", "rate": 300}
+    replay = sender.call("POST", f"/v1/loops/{loop['id']}/replays", span, expect=202).json()
+    for more in (300, 700):
+        customer.wait(lambda calls, more=more: len(calls) > len(first) + more)  # type: ignore[misc]
+        up.kill("deliver")
+    until(lambda: bool(sender.call("GET", f"/v1/replays/{replay['id']}").json()["state"] == "done"), 120)
+    again = customer.calls[len(mails) :]
+    assert {call.headers["webhook-id"] for call in again} == {call.headers["webhook-id"] for call in first}
+    assert {call.headers["loopwire-replay"] for call in again} == {replay["id"]}
+    assert len(again) < 2 * len(mails), "a second's worth is sent twice after each kill, no more"
     customer.close()
 
 

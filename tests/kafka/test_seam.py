@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 
 from pipeline import topics
 from pipeline.kafka.client import Cluster
@@ -246,3 +246,40 @@ def test_a_fetch_returns_as_soon_as_something_is_there(kafka: Kafka, feeds: Call
     threading.Timer(0.2, put, (topics.HITS, ("shop/jane", "one"))).start()
     batches = feed.fetch(5000, 30)
     assert [finish(batch) for batch in batches] == [[b"one"]]
+
+
+def test_a_time_has_an_offset_in_each_partition_and_the_end_where_nothing_came_later(kafka: Kafka, put: Put) -> None:
+    places: list[Place] = [(topics.HITS, number) for number in range(PARTITIONS)]
+    before = int(time.time() * 1000)
+    put(topics.HITS, *((f"shop/{number}", "v") for number in range(40)))
+    ends = kafka.ends(places)
+    assert kafka.since(places, before) == dict.fromkeys(places, 0)
+    assert kafka.since(places, round(time.time() * 1000) + 60_000) == ends
+    while int(time.time() * 1000) <= max(_written(kafka, places)):
+        pass  # a record of the same millisecond would be on this side of the time
+    between = int(time.time() * 1000)
+    put(topics.HITS, *((f"shop/{number}", "v") for number in range(40)))
+    assert kafka.since(places, between) == ends
+    assert kafka.since([], between) == {}
+
+
+def _written(kafka: Kafka, places: list[Place]) -> list[int]:
+    """When each record was written, in Unix milliseconds."""
+    reader, found = kafka.reader(), list[int]()
+    reader.assign([TopicPartition(kafka.full(topic), number, 0) for topic, number in places])
+    while len(found) < sum(kafka.ends(places).values()):
+        found += [message.timestamp()[1] for message in reader.consume(100, 1.0) if message.error() is None]
+    reader.close()
+    return found
+
+
+def test_how_far_a_group_came_is_known_to_others(kafka: Kafka, feeds: Callable[..., Feed], put: Put) -> None:
+    put(topics.HITS, *((f"shop/{number}", "v") for number in range(40)))
+    places: list[Place] = [(topics.HITS, number) for number in range(PARTITIONS)]
+    assert kafka.committed("loopwire-test", places) == {}
+    feed, seen = feeds(), list[bytes]()
+    until([feed], lambda: len(seen) == 40, seen)
+    feed.close()
+    assert kafka.committed("loopwire-test", places) == kafka.ends(places)
+    assert kafka.committed("loopwire-nobody", places) == {}
+    assert kafka.committed("loopwire-test", []) == {}

@@ -54,3 +54,11 @@ def test_a_loop_that_asks_for_no_type_gets_none() -> None:
 
 def test_a_type_of_tomorrow_can_be_asked_for() -> None:
     assert _wants({}, {"type": "reply"}, events=("reply",)) is True
+
+
+def test_a_notice_of_a_loop_is_for_the_others_and_no_filter_is_about_it() -> None:
+    told = {"type": "loop.disabled", "mailing": None, "tags": None, "profile": "lp_other"}
+    asked = ("loop.disabled",)
+    assert _wants({"mailings": ["spring"], "tags": ["sale"]}, told, asked) is True
+    assert _wants({}, told, ("loop.failing", "open")) is False
+    assert _wants({}, told | {"profile": "lp_7h3k"}, asked) is False

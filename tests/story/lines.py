@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,6 +77,8 @@ def environment(settings: Settings) -> dict[str, str]:
 def _word(name: str, value: Any) -> str:
     if name == "retry_ladder":
         return ",".join(topics.spelled(delay) for delay in value)
+    if isinstance(value, timedelta):
+        return topics.spelled(value)
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.console import verification
-from pipeline.console.verification import Look
+from pipeline import verification
 from pipeline.outbound import Answer
+from pipeline.verification import Look
 
 FILE = "loopwire-x.txt"
 
