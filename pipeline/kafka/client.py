@@ -18,8 +18,12 @@ Answer = TypeVar("Answer")
 # librdkafka's own lines ("Disconnected", "Connection refused") repeat what `_told` says once.
 LOG_LEVEL = 2
 QUESTION_SECONDS = 10.0
+# When the leader it knew is gone, librdkafka answers a ListOffsets only at the end of its time; usually it takes 1 ms.
+OFFSETS_SECONDS = 2.0
 SAID_SECONDS = 10.0  # librdkafka repeats itself many times a second
 COMMITTED = IsolationLevel.READ_COMMITTED  # as our readers read: what is not committed was not acknowledged
+# An admin client would know a lost broker as its partitions' leader for 5 minutes, and each ListOffsets take 10 s.
+FRESH = {"topic.metadata.refresh.interval.ms": 1000}
 RETRY_SECONDS = 0.1
 SPREAD_SECONDS = 3.0  # until every broker knows of a topic that was just made
 PATIENCE_SECONDS = 60.0  # a broker that is away so long is told of by the end of the process
@@ -191,8 +195,8 @@ class Cluster:
             client = (
                 self._admin
             )  # held until all is answered: another thread may ask anew, and a dropped client is mute
-            answers = client.list_offsets(asked, isolation_level=COMMITTED, request_timeout=QUESTION_SECONDS)
-            ends = {place: answer.result(2 * QUESTION_SECONDS).offset for place, answer in answers.items()}
+            answers = client.list_offsets(asked, isolation_level=COMMITTED, request_timeout=OFFSETS_SECONDS)
+            ends = {place: answer.result(2 * OFFSETS_SECONDS).offset for place, answer in answers.items()}
             return {(self.bare(place.topic), place.partition): end for place, end in ends.items()}
 
         return patiently(answered, self._ask_anew)
@@ -218,7 +222,7 @@ class Cluster:
     def _admin(self) -> AdminClient:
         client = self._admin_client  # two threads may ask, and either may want it anew
         if client is None:
-            client = self._admin_client = made(AdminClient, common(self._settings))
+            client = self._admin_client = made(AdminClient, common(self._settings) | FRESH)
         return client
 
 
