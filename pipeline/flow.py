@@ -40,11 +40,9 @@ FLOW = (
     Stage("deliver", "posts, signed, and judges the answer", "deliver/verdict.py",
           (DELIVERIES, DELIVERIES_RETRY, REPLAYS), (LOOPS, LOOP_STATES),
           (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS, EVENTS)),
-    Stage("console", "takes profiles, mailings and loops by API", "console/api.py",
-          (), (ACCOUNTS, LOOPS, LOOP_STATES, REPLAY_STATES), (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS, EVENTS)),
-          (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS)),
     Stage("console", "takes profiles, mailings and loops by API, shows attempts", "console/api.py",
-          (ATTEMPTS,), (ACCOUNTS, LOOPS, LOOP_STATES), (ACCOUNTS, LOOPS, PROFILES, TAGS)),
+          (ATTEMPTS,), (ACCOUNTS, LOOPS, LOOP_STATES, REPLAY_STATES),
+          (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS, EVENTS)),
 )  # fmt: skip
 
 

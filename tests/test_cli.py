@@ -88,7 +88,8 @@ deliver  posts, signed, and judges the answer  (deliver/verdict.py)
   tables loops, loop-states
   writes deliveries-retry, deliveries-dead, loop-states, attempts, events
 
-console  takes profiles, mailings and loops by API  (console/api.py)
+console  takes profiles, mailings and loops by API, shows attempts  (console/api.py)
+  reads  attempts
   tables accounts, loops, loop-states, replay-states
   writes accounts, loops, replay-states, profiles, tags, events
 """

@@ -186,10 +186,7 @@ KEYS_AND_VALUES = {
     "attempts": ("LOOP", "attempt.v1"),
 }
 # What no stage of the line reads, and who does.
-READ_BY_PEOPLE = {topics.ATTEMPTS, topics.DELIVERIES_DEAD, topics.HITS_DEAD}
-# What no stage of the line reads, and who does; what none writes yet, and who will.
 READ_BY_PEOPLE = {topics.DELIVERIES_DEAD, topics.HITS_DEAD}
-WRITTEN_BY_REPLAY = {topics.REPLAYS}
 
 
 def test_the_cluster_gets_the_topics_of_the_contract_kept_as_it_says() -> None:

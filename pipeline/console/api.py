@@ -101,6 +101,9 @@ def _replays(calls: ReplayCalls) -> APIRouter:
     routes.add_api_route("/loops/{loop}/replays", calls.every, methods=["GET"])
     routes.add_api_route("/replays/{replay}", calls.one, methods=["GET"])
     routes.add_api_route("/replays/{replay}", calls.cancel, methods=["DELETE"])
+    return routes
+
+
 def _attempts(calls: AttemptCalls) -> APIRouter:
     routes = _router(AccountCall, "Attempts")
     routes.add_api_route("/loops/{loop}/attempts", calls.attempts, methods=["GET"])

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
 from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection

@@ -128,6 +128,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "DELETE /v1/replays/{replay}": Example(
         None, REPLAY | {"state": "cancelled", "matched": 1230, "sent": 1230, "progress": 0.41, "cancelled_at": LATER}
+    ),
     "GET /v1/loops/{loop}/attempts": Example(
         None, {"attempts": [ATTEMPT], "next_cursor": "MTc3NDAwMDUwMTUwMDAwMCwxNzMyNjEx"}
     ),

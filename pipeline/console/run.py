@@ -127,9 +127,8 @@ async def _drain(server: Server, serving: asyncio.Task[None], parts: Parts) -> N
 
 def _parts(kafka: Kafka, outbox: Outbox, calls: Calls, database: Database) -> Parts:
     directory = Directory(outbox.put)
-    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls), Past(kafka))
     recorder = Recorder(kafka, database, lambda: microseconds(datetime.now(UTC)))
-    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls), database, recorder)
+    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls), Past(kafka), database, recorder)
 
 
 def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:

@@ -98,6 +98,8 @@ class ReplayShown(Shown):
     dry_run: bool
     created_at: datetime
     cancelled_at: datetime | None
+
+
 class TimingsShown(Shown):
     """Milliseconds from the start of the POST to each milestone; 0 where it was not reached."""
 

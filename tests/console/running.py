@@ -28,12 +28,12 @@ TOPICS = {
     "loops": 1,
     "loop-states": 1,
     "replay-states": 1,
+    "attempts": 3,
     "replays": 3,
     "events": 3,
     "profiles": 3,
     "tags": 3,
 }
-TOPICS = {"accounts": 1, "loops": 1, "loop-states": 1, "profiles": 3, "tags": 3, "attempts": 3}
 JSON = {"content-type": "application/json"}
 LOOP = {"name": "shop", "url": "https://shop.example/hooks/in.php?a=1", "events": ["open", "click"]}
 
