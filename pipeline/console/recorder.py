@@ -122,13 +122,17 @@ class Recorder:
                 reader.close()
 
     def _places(self, connection: Connection) -> list[TopicPartition]:
-        """Where reading goes on. A topic that ends before that is a new one: then all begins anew."""
+        """Where reading goes on. A topic that ends before that is a new one: then all begins anew.
+
+        The ends are asked for last: what another console recorded meanwhile must not look like a topic that shrank.
+        """
         count = self._kafka.partitions([ATTEMPTS])[ATTEMPTS]
-        ends = self._kafka.ends([(ATTEMPTS, number) for number in range(count)])
         with connection.begin():
             self._position = positions(connection, self._topic, count)
-            if any(ends[ATTEMPTS, number] < offset for number, offset in self._position.items()):
-                log.warning("recorder: %s was made anew, so is the store", self._topic)
+        ends = self._kafka.ends([(ATTEMPTS, number) for number in range(count)])
+        if any(ends[ATTEMPTS, number] < offset for number, offset in self._position.items()):
+            log.warning("recorder: %s was made anew, so is the store", self._topic)
+            with connection.begin():
                 empty(connection)
                 self._position = positions(connection, self._topic, count)
         return [TopicPartition(self._topic, number, offset) for number, offset in self._position.items()]
