@@ -86,7 +86,8 @@ deliver  posts, signed, and judges the answer  (deliver/verdict.py)
   tables loops, loop-states
   writes deliveries-retry, deliveries-dead, loop-states, attempts
 
-console  takes profiles, mailings and loops by API  (console/api.py)
+console  takes profiles, mailings and loops by API, shows attempts  (console/api.py)
+  reads  attempts
   tables accounts, loops, loop-states
   writes accounts, loops, profiles, tags
 """
