@@ -28,7 +28,8 @@ GATHER_SECONDS = 0.2  # a batch waits so long to become a large one; so long is 
 AGAIN_SECONDS = 1.0
 SWEEP_SECONDS = 60.0
 STOP_SECONDS = 2.0
-AHEAD_KB = 8192  # read ahead; a few batches of ordinary attempts
+# A few batches of ordinary attempts; by librdkafka's defaults a console that catches up would hold 100 MB of them.
+READ_AHEAD = {"queued.max.messages.kbytes": 8192, "max.partition.fetch.bytes": 262_144, "fetch.max.bytes": 2_000_000}
 GROUP = "loopwire-record"  # has no members and commits nothing: the offsets are the store's
 OF_THE_DATA = (DataError, IntegrityError, ValueError, OverflowError)  # what a record can be at fault for
 
@@ -112,7 +113,7 @@ class Recorder:
             if connection is None:
                 log.debug("another console records into %s", self._database.shown)
                 return
-            reader = self._kafka.consumer(GROUP, **{"queued.max.messages.kbytes": AHEAD_KB})
+            reader = self._kafka.consumer(GROUP, **READ_AHEAD)
             try:
                 reader.assign(self._places(connection))
                 RECORDING.set(1)
@@ -121,13 +122,17 @@ class Recorder:
                 reader.close()
 
     def _places(self, connection: Connection) -> list[TopicPartition]:
-        """Where reading goes on. A topic that ends before that is a new one: then all begins anew."""
+        """Where reading goes on. A topic that ends before that is a new one: then all begins anew.
+
+        The ends are asked for last: what another console recorded meanwhile must not look like a topic that shrank.
+        """
         count = self._kafka.partitions([ATTEMPTS])[ATTEMPTS]
-        ends = self._kafka.ends([(ATTEMPTS, number) for number in range(count)])
         with connection.begin():
             self._position = positions(connection, self._topic, count)
-            if any(ends[ATTEMPTS, number] < offset for number, offset in self._position.items()):
-                log.warning("recorder: %s was made anew, so is the store", self._topic)
+        ends = self._kafka.ends([(ATTEMPTS, number) for number in range(count)])
+        if any(ends[ATTEMPTS, number] < offset for number, offset in self._position.items()):
+            log.warning("recorder: %s was made anew, so is the store", self._topic)
+            with connection.begin():
                 empty(connection)
                 self._position = positions(connection, self._topic, count)
         return [TopicPartition(self._topic, number, offset) for number, offset in self._position.items()]

@@ -132,7 +132,9 @@ def test_of_two_consoles_one_records_and_the_other_takes_over(store_url: URL) ->
         assert len(numbers) == len(set(numbers)) + 1  # the last one has the number of another
 
 
-def test_two_that_write_at_once_count_each_attempt_once(store_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_that_write_at_once_count_each_attempt_once(
+    store_url: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """As behind a pooler of connections, where PostgreSQL's lock is nobody's: the offsets alone keep them apart."""
     monkeypatch.setattr("pipeline.console.store.database._may_record", lambda _connection: True)
     monkeypatch.setattr("fcntl.flock", lambda *_words: None)
@@ -142,6 +144,7 @@ def test_two_that_write_at_once_count_each_attempt_once(store_url: URL, monkeypa
             produce(memory, *(attempt(NOW, attempt=1000 + number) for _ in range(5)))
         until(one, count, 500)
         found = ask(other, lambda connection: answers(connection, [MINE]))
+    assert "made anew" not in caplog.text
     database = Database(store_url)
     with database.recording() as connection:
         assert connection is not None
