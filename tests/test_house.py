@@ -34,6 +34,7 @@ DOORS = {
     "console.follower": "reads topics on a thread for console's run.py",
     "deliver.rechecks": "looks for verification files again for deliver's run.py",
     "console.past": "asks Kafka of the past for console's run.py",
+    "console.hashing": "hashes passwords on threads for console's run.py",
     "console.fetching": "waits for outbound calls for console's run.py",
 }
 # What a rule may use of the world after all.

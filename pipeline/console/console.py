@@ -38,9 +38,21 @@ class Keys(NamedTuple):
     master: bytes
 
 
+class Hashes(Protocol):
+    """Slow hashes of passwords, made and compared beside the event loop."""
+
+    def hash(self, password: str) -> Awaitable[str]:
+        """The password as it is kept."""
+        ...
+
+    def matches(self, kept: str | None, password: str) -> Awaitable[bool]:
+        """Whether it is the password; with nothing kept it takes as long, and is not."""
+        ...
+
+
 class Effects(NamedTuple):
     """The time (aware, UTC), a clock of seconds that never goes back, the randomness (so many bytes), one guarded GET
-    of an address, one guarded POST, and what Kafka knows of the past.
+    of an address, one guarded POST, what Kafka knows of the past, and slow hashes.
     """
 
     now: Callable[[], datetime]
@@ -49,6 +61,7 @@ class Effects(NamedTuple):
     fetch: Fetch
     send: Send
     past: Past
+    hashes: Hashes
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from pipeline.console.console import Console, Effects, Keys
 from pipeline.console.directory import Directory
 from pipeline.console.fetching import Fetcher
 from pipeline.console.follower import Follower
+from pipeline.console.hashing import Hasher
 from pipeline.console.limits import Limits
 from pipeline.console.past import Past
 from pipeline.console.track import Tracking
@@ -47,6 +48,7 @@ class Parts(NamedTuple):
     follower: Follower
     fetcher: Fetcher
     past: Past
+    hasher: Hasher
 
 
 def run(settings: Settings) -> None:
@@ -79,6 +81,7 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
         calls.close()
         await parts.follower.close()
         parts.past.close()
+        parts.hasher.close()
 
 
 async def _until_told(settings: Settings) -> None:
@@ -117,7 +120,7 @@ async def _drain(server: Server, serving: asyncio.Task[None], parts: Parts) -> N
 
 def _parts(kafka: Kafka, outbox: Outbox, calls: Calls) -> Parts:
     directory = Directory(outbox.put)
-    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls), Past(kafka))
+    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls), Past(kafka), Hasher())
 
 
 def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
@@ -132,6 +135,7 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
             parts.fetcher.fetch,
             parts.fetcher.send,
             parts.past,
+            parts.hasher,
         ),
         limits=Limits(),
         ready=lambda: not stop.is_set(),
