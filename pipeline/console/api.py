@@ -19,6 +19,7 @@ from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
 from pipeline.console.measured import Measured
 from pipeline.console.openapi import LINES, PROBLEM, Api
+from pipeline.console.pages import routes as pages
 from pipeline.console.problems import Problem
 from pipeline.console.replay_calls import ReplayCalls
 from pipeline.console.user_calls import UserCalls
@@ -43,6 +44,7 @@ def build(console: Console) -> FastAPI:
         replays,
     ):
         app.include_router(routes)
+    app.state.door = pages.add(app, console)
     _answer_problems(app)
     app.add_middleware(Measured, clock=console.effects.clock)
     return app
@@ -142,6 +144,8 @@ def _answer_problems(app: FastAPI) -> None:
 async def _refused(request: Request, wrong: Exception) -> Response:
     if isinstance(wrong, Problem):
         return problems.answer(wrong)
+    if pages.for_people(request):
+        return pages.nothing_here(request.app.state.door, request)
     assert isinstance(wrong, HTTPException)  # noqa: S101 (for mypy: it is registered for no other)
     return problems.answer(problems.of_status(wrong.status_code, request.method, request.url.path, wrong.headers))
 

@@ -1,17 +1,19 @@
 """What the console is made of: its keys, its directory, and the effects it may have on the world."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from pipeline.console.directory import Directory
 from pipeline.console.limits import Limits
+from pipeline.console.loop_health import LoopHealth, NothingKnown
 from pipeline.console.loops import Random, Seals
 from pipeline.console.track import Tracking
 from pipeline.console.trial import Answered
 from pipeline.deliver.stage import Post
 from pipeline.model.replays import Range
+from pipeline.settings import Network
 from pipeline.verification import Fetched
 
 
@@ -74,6 +76,8 @@ class Console:
     effects: Effects
     limits: Limits
     ready: Callable[[], bool]
+    health: LoopHealth = field(default_factory=NothingKnown)
+    proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For counts
 
     @property
     def seals(self) -> Seals:

@@ -139,6 +139,7 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
         ),
         limits=Limits(),
         ready=lambda: not stop.is_set(),
+        proxies=settings.trusted_proxies,
     )
 
 

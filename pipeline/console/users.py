@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -11,6 +12,13 @@ from pipeline.model.accounts import Account, Role, User
 
 PASSWORD_BYTES = 15  # 120 bits: 24 characters of base32
 FINGERPRINT = 32  # hex digits, 128 bits
+
+
+class Credential(NamedTuple):
+    """What one is by a sign-in, and the fingerprint of what it was made with."""
+
+    role: Role
+    fingerprint: str
 
 
 def password(random: bytes) -> str:
@@ -39,17 +47,27 @@ def made(name: str, role: Role, hashed: str, now: datetime) -> User:
     return User(name=name, role=role, password=hashed, created=now)
 
 
-def fingerprint(account: Account | None, user: str | None) -> list[tuple[Role, str]]:
-    """Each role and credential by which one is signed in now, as the user, or by one of the account's keys.
+def credentials(account: Account | None, user: str | None) -> list[Credential]:
+    """Each role and fingerprint by which one is signed in now: as the user, or by one of the account's keys.
 
-    It changes with the password and with the role, so a session that holds an old one is over.
+    A fingerprint changes with the password and with the role, so a session that holds an old one is over.
     """
     if account is None:
         return []
     if user is None:
-        return [("editor", _digest(account.account, "", key.hash)) for key in account.keys]
+        return [key_credential(account.account, key.hash) for key in account.keys]
     found = find(account, user)
-    return [(found.role, _digest(account.account, found.role, found.password))] if found else []
+    return [user_credential(account.account, found)] if found else []
+
+
+def key_credential(account: str, key_hash: str) -> Credential:
+    """Of a sign-in by an API key, which may do everything."""
+    return Credential("editor", _digest(account, "", key_hash))
+
+
+def user_credential(account: str, user: User) -> Credential:
+    """Of a sign-in as a user."""
+    return Credential(user.role, _digest(account, user.role, user.password))
 
 
 def shown(account: str, user: User) -> UserShown:
