@@ -36,12 +36,15 @@ DOORS = {
     "console.past": "asks Kafka of the past for console's run.py",
     "console.recorder": "reads attempts into the store for console's run.py",
     "console.store.database": "holds the connections of the store for console's run.py",
+    "console.hashing": "hashes passwords on threads for console's run.py",
     "console.fetching": "waits for outbound calls for console's run.py",
 }
 # What a rule may use of the world after all.
 ALLOWED = {
     ("console.directory", "asyncio"): "futures and locks: whoever wrote waits until the picture shows it",
     ("console.api", "confluent_kafka"): "KafkaException becomes a problem document",
+    ("console.pages.door", "confluent_kafka"): "KafkaException becomes a page",
+    ("console.snippets.verify", "time"): "shown to customers, never run here",
 }
 # One stage's file that another may import.
 SHARED = {("deliver.run", "route.run"): "the router lives in the deliver process"}

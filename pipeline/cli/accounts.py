@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from pipeline import keys, settings
-from pipeline.cli import caller
+from pipeline.cli import caller, users
 from pipeline.cli.api import Api, path
 from pipeline.cli.mistakes import Mistake
 from pipeline.cli.screen import AdminKey, AsJson, say, say_json, table, warn
@@ -16,7 +16,8 @@ from pipeline.model.ids import is_account
 from pipeline.settings import Settings, SettingsError
 from pipeline.topics import ACCOUNTS
 
-app = typer.Typer(no_args_is_help=True, help="Accounts and their keys.")
+app = typer.Typer(no_args_is_help=True, help="Accounts, their keys and users.")
+app.add_typer(users.app, name="users")
 Name = Annotated[str, typer.Argument(help="1 to 40 of a-z, 0-9 and -; it is the account's id.", show_default=False)]
 
 

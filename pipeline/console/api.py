@@ -20,8 +20,10 @@ from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
 from pipeline.console.measured import Measured
 from pipeline.console.openapi import LINES, PROBLEM, Api
+from pipeline.console.pages import routes as pages
 from pipeline.console.problems import Problem
 from pipeline.console.replay_calls import ReplayCalls
+from pipeline.console.user_calls import UserCalls
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +34,19 @@ def build(console: Console) -> FastAPI:
     app.state.console = console
     health, mail, loops = Health(console), MailCalls(console), LoopCalls(console)
     replays = _replays(ReplayCalls(console))
-    for routes in (_health(health), _admin(mail), _mail(mail), _lines(mail), _track(mail), _loops(loops), replays):
+    for routes in (
+        _health(health),
+        _admin(mail),
+        _users(UserCalls(console)),
+        _mail(mail),
+        _lines(mail),
+        _track(mail),
+        _loops(loops),
+        replays,
+    ):
         app.include_router(routes)
     app.include_router(_attempts(AttemptCalls(console)))
+    app.state.door = pages.add(app, console)
     _answer_problems(app)
     app.add_middleware(Measured, clock=console.effects.clock)
     return app
@@ -51,6 +63,15 @@ def _health(calls: Health) -> APIRouter:
 def _admin(calls: MailCalls) -> APIRouter:
     routes = _router(AdminCall, "Accounts")
     routes.add_api_route("/accounts", calls.add_account, methods=["POST"], status_code=201)
+    return routes
+
+
+def _users(calls: UserCalls) -> APIRouter:
+    routes = _router(AdminCall, "Accounts")
+    routes.add_api_route("/accounts/{account}/users", calls.add, methods=["POST"], status_code=201)
+    routes.add_api_route("/accounts/{account}/users", calls.every, methods=["GET"])
+    routes.add_api_route("/accounts/{account}/users/{user}", calls.remove, methods=["DELETE"], status_code=204)
+    routes.add_api_route("/accounts/{account}/users/{user}/password", calls.change_password, methods=["POST"])
     return routes
 
 
@@ -133,6 +154,8 @@ def _answer_problems(app: FastAPI) -> None:
 async def _refused(request: Request, wrong: Exception) -> Response:
     if isinstance(wrong, Problem):
         return problems.answer(wrong)
+    if pages.for_people(request):
+        return pages.nothing_here(request.app.state.door, request)
     assert isinstance(wrong, HTTPException)  # noqa: S101 (for mypy: it is registered for no other)
     return problems.answer(problems.of_status(wrong.status_code, request.method, request.url.path, wrong.headers))
 

@@ -1,7 +1,7 @@
 """What the console is made of: its keys, its directory, and the effects it may have on the world."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -9,11 +9,13 @@ from sqlalchemy import Connection
 
 from pipeline.console.directory import Directory
 from pipeline.console.limits import Limits
+from pipeline.console.loop_health import LoopHealth, NothingKnown
 from pipeline.console.loops import Random, Seals
 from pipeline.console.track import Tracking
 from pipeline.console.trial import Answered
 from pipeline.deliver.stage import Post
 from pipeline.model.replays import Range
+from pipeline.settings import Network
 from pipeline.verification import Fetched
 
 
@@ -53,9 +55,21 @@ class Keys(NamedTuple):
     master: bytes
 
 
+class Hashes(Protocol):
+    """Slow hashes of passwords, made and compared beside the event loop."""
+
+    def hash(self, password: str) -> Awaitable[str]:
+        """The password as it is kept."""
+        ...
+
+    def matches(self, kept: str | None, password: str) -> Awaitable[bool]:
+        """Whether it is the password; with nothing kept it takes as long, and is not."""
+        ...
+
+
 class Effects(NamedTuple):
     """The time (aware, UTC), a clock of seconds that never goes back, the randomness (so many bytes), one guarded GET
-    of an address, one guarded POST, and what Kafka knows of the past.
+    of an address, one guarded POST, what Kafka knows of the past, and slow hashes.
     """
 
     now: Callable[[], datetime]
@@ -64,6 +78,7 @@ class Effects(NamedTuple):
     fetch: Fetch
     send: Send
     past: Past
+    hashes: Hashes
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,8 @@ class Console:
     limits: Limits
     ready: Callable[[], bool]
     store: Store
+    health: LoopHealth = field(default_factory=NothingKnown)
+    proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For counts
 
     @property
     def seals(self) -> Seals:

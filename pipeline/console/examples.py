@@ -81,12 +81,21 @@ ATTEMPT = {
 LATENCY = {"p50": 87.24, "p95": 207.49, "p99": 293.44}
 SUM = {"attempts": 1204, "delivered": 1190, "retrying": 13, "dead": 1, "latency": LATENCY}
 NONE = {"attempts": 0, "delivered": 0, "retrying": 0, "dead": 0, "latency": None}
+USER = {"account": "shop", "name": "jane", "role": "editor", "created_at": "2026-03-20T09:00:00Z"}
 TOKEN = "1.k1.AbCdEf"  # noqa: S105 (shortened, and of no key)
 
 EXAMPLES: dict[str, Example] = {
     "POST /v1/accounts": Example(
         {"name": "shop"}, {"account": "shop", "api_key": "lw_3q2-7wAAb1ZkT0x8JmNn4rC5vY6uE9sQpLhGfDdSaKo"}
     ),
+    "POST /v1/accounts/{account}/users": Example(
+        {"name": "jane", "role": "editor"}, USER | {"password": "mK3v-9QxT-b7Rw-Zc2N-uY5h"}
+    ),
+    "GET /v1/accounts/{account}/users": Example(None, [USER]),
+    "POST /v1/accounts/{account}/users/{user}/password": Example(
+        {"password": "correct horse battery staple"}, USER | {"password": None}
+    ),
+    "DELETE /v1/accounts/{account}/users/{user}": Example(),
     "PUT /v1/profiles/{profile}": Example(PROFILE),
     "DELETE /v1/profiles/{profile}": Example(),
     "POST /v1/profiles": Example(

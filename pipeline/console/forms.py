@@ -7,8 +7,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.capture import destination
 from pipeline.console import values
+from pipeline.model.accounts import Role
 from pipeline.model.events import EventType
-from pipeline.model.ids import ACCOUNT_PATTERN, ID_PATTERN
+from pipeline.model.ids import ACCOUNT_PATTERN, ID_PATTERN, USER_PATTERN
 from pipeline.model.loops import Format
 
 LoopEvent = Literal["loop.failing", "loop.disabled", "loop.ownership", "loop.recovered"]
@@ -30,6 +31,8 @@ def _not_yet(_given: object) -> None:
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 AccountName = Annotated[str, Field(pattern=ACCOUNT_PATTERN)]
+UserName = Annotated[str, Field(pattern=USER_PATTERN)]
+Password = Annotated[str, Field(min_length=12, max_length=256, json_schema_extra={"format": "password"})]
 Label = Annotated[str, Field(max_length=200), AfterValidator(values.label)]
 Email = Annotated[str, Field(json_schema_extra={"format": "email"}), AfterValidator(values.email)]
 Fields = Annotated[dict[str, Any], AfterValidator(values.shallow)]
@@ -49,6 +52,15 @@ class Form(BaseModel):
 
 class AccountForm(Form):
     name: AccountName
+
+
+class PasswordForm(Form):
+    password: Password | None = Field(default=None, description="made for you, and shown once, where it is left out")
+
+
+class UserForm(PasswordForm):
+    name: UserName
+    role: Role = Field(description="a viewer changes nothing")
 
 
 class ProfileForm(Form):

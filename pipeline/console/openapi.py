@@ -25,7 +25,8 @@ sentence, `errors` says what is wrong where. A key may make 1000 calls a second,
 `Retry-After` says how many seconds to wait.
 """
 TAGS = {
-    "Accounts": "An account is one sender. Made with the admin key.",
+    "Accounts": "An account is one sender, its users are the people who sign in to the console. Made with the "
+    "admin key.",
     "Profiles and mailings": "Who the recipients are and what is sent to them. What was acknowledged here is known to "
     "every hit that comes after it.",
     "Links": "The tracking links of a mail.",
@@ -51,6 +52,7 @@ LINES: Json = {
 # Beside those that follow from what a call takes.
 MORE: dict[str, tuple[Kind, ...]] = {
     "POST /v1/accounts": ("taken",),
+    "POST /v1/accounts/{account}/users": ("taken",),
     "POST /v1/loops/{loop}/verify": ("changed", "unverifiable"),
     "POST /v1/loops/{loop}/test": ("unverified",),
     "POST /v1/loops/{loop}/replays": ("unverified", "busy"),
@@ -103,7 +105,7 @@ def kinds(call: str, operation: Json) -> list[Kind]:
     )
     if body or any(checked):
         found.append("invalid")
-    if "{loop}" in call or "{replay}" in call:
+    if any(name in call for name in ("{loop}", "{replay}", "{account}")):
         found.append("not-found")
     if call in WITH_KAFKA or (not call.startswith("GET") and call not in WITHOUT_KAFKA):
         found.append("unavailable")

@@ -22,6 +22,7 @@ from pipeline.console.console import Console, Effects, Keys
 from pipeline.console.directory import Directory
 from pipeline.console.fetching import Fetcher
 from pipeline.console.follower import Follower
+from pipeline.console.hashing import Hasher
 from pipeline.console.limits import Limits
 from pipeline.console.past import Past
 from pipeline.console.recorder import Recorder
@@ -53,6 +54,7 @@ class Parts(NamedTuple):
     past: Past
     database: Database
     recorder: Recorder
+    hasher: Hasher
 
 
 def run(settings: Settings) -> None:
@@ -89,6 +91,7 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
         parts.past.close()
         await asyncio.to_thread(parts.recorder.stop)
         database.close()
+        parts.hasher.close()
 
 
 async def _until_told(settings: Settings) -> None:
@@ -128,7 +131,8 @@ async def _drain(server: Server, serving: asyncio.Task[None], parts: Parts) -> N
 def _parts(kafka: Kafka, outbox: Outbox, calls: Calls, database: Database) -> Parts:
     directory = Directory(outbox.put)
     recorder = Recorder(kafka, database, lambda: microseconds(datetime.now(UTC)))
-    return Parts(outbox, directory, Follower(kafka, directory.take), Fetcher(calls), Past(kafka), database, recorder)
+    follower = Follower(kafka, directory.take)
+    return Parts(outbox, directory, follower, Fetcher(calls), Past(kafka), database, recorder, Hasher())
 
 
 def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
@@ -143,10 +147,12 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
             parts.fetcher.fetch,
             parts.fetcher.send,
             parts.past,
+            parts.hasher,
         ),
         limits=Limits(),
         ready=lambda: not stop.is_set(),
         store=parts.database,
+        proxies=settings.trusted_proxies,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.console.store.told import State as AttemptState
+from pipeline.model.accounts import Role
 from pipeline.model.loops import Format, Reason, State
 from pipeline.model.replays import ReplayWord
 
@@ -16,6 +17,19 @@ class Shown(BaseModel):
 class AccountShown(Shown):
     account: str
     api_key: str
+
+
+class UserShown(Shown):
+    account: str
+    name: str
+    role: Role
+    created_at: datetime
+
+
+class UserMade(UserShown):
+    """A user with a new password: the one time one that was made for them is shown; null where it was given."""
+
+    password: str | None
 
 
 class FilterShown(Shown):

@@ -1,6 +1,7 @@
 """An account is one sender: what it owns is seen by nobody else."""
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -12,9 +13,22 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created: datetime
 
 
+Role = Literal["viewer", "editor"]
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person who signs in to the console. `password` is an Argon2id hash; a viewer changes nothing."""
+
+    name: str
+    role: Role
+    password: str
+    created: datetime
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One row of the compacted topic `accounts`."""
 
     account: str
     keys: list[ApiKey]
     created: datetime
+    users: list[User] = []

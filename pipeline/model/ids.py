@@ -9,6 +9,7 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@+-
 ACCOUNT_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-"
 ID_PATTERN = r"^[A-Za-z0-9._:@+-]{1,128}$"
 ACCOUNT_PATTERN = r"^[a-z0-9-]{1,40}$"
+USER_PATTERN = r"^[A-Za-z0-9._@+-]{1,64}$"
 
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 _ACCOUNT = re.compile(ACCOUNT_PATTERN[:-1] + r"\Z")

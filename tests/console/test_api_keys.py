@@ -12,6 +12,10 @@ from tests.console.running import ADMIN, JSON, Console, running
 OPEN = {"/live", "/ready", "/metrics", "/openapi.json", "/docs"}
 CALLS = [
     ("POST", "/v1/accounts"),
+    ("POST", "/v1/accounts/{account}/users"),
+    ("GET", "/v1/accounts/{account}/users"),
+    ("DELETE", "/v1/accounts/{account}/users/{user}"),
+    ("POST", "/v1/accounts/{account}/users/{user}/password"),
     ("PUT", "/v1/profiles/{profile}"),
     ("DELETE", "/v1/profiles/{profile}"),
     ("POST", "/v1/profiles"),
@@ -75,7 +79,7 @@ def test_without_a_key_nothing_is_answered_whatever_the_body(cast: Cast, method:
 def test_the_admin_key_opens_the_admin_call_alone(cast: Cast, method: str, path: str) -> None:
     path = path.replace("{loop}", "lp_none")
     statuses = {key: _call(cast, method, path, key, data=b"{").status_code for key in (ADMIN, cast.owner)}
-    refused = cast.owner if path == "/v1/accounts" else ADMIN
+    refused = cast.owner if path.startswith("/v1/accounts") else ADMIN
     assert [key for key, status in statuses.items() if status == 401] == [refused]
 
 
@@ -116,5 +120,5 @@ def test_without_an_admin_key_admin_calls_are_refused() -> None:
 
 
 def _call(cast: Cast, method: str, path: str, key: str, data: bytes) -> requests.Response:
-    filled = path.format(loop=cast.loop, replay=cast.replay, profile="p1", mailing="m1")
+    filled = path.format(loop=cast.loop, replay=cast.replay, profile="p1", mailing="m1", account="owner", user="u1")
     return cast.console.call(method, filled, key, data=data, headers=dict(JSON))

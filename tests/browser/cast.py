@@ -1,0 +1,60 @@
+"""A console with loops in every state, a customer's site, and who may sign in: what a browser is shown."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from pipeline.kafka.memory import Memory
+from pipeline.model.loops import Loop, LoopState
+from tests.console.running import ADMIN, TOPICS, Console, Site, rows, running, site
+
+PASSWORD = "correct horse battery"
+
+
+class Cast(NamedTuple):
+    """`loops` are ids by name: shop (active), crm (paused), warehouse (disabled), new (unverified)."""
+
+    console: Console
+    memory: Memory
+    site: Site
+    key: str
+    loops: dict[str, str]
+
+
+@contextmanager
+def cast(**given: Any) -> Iterator[Cast]:
+    """The whole cast, on ports of its own."""
+    memory = Memory(TOPICS)
+    with site() as customer, running(memory, **given) as console:
+        key = console.account("acme")
+        for name, role in (("jane", "editor"), ("victor", "viewer")):
+            user = {"name": name, "role": role, "password": PASSWORD}
+            assert console.call("POST", "/v1/accounts/acme/users", ADMIN, json=user).status_code == 201
+        one = Cast(console, memory, customer, key, {})
+        _add(one, "shop", "Shop, production", ["open", "click", "unsubscribe", "bounce"], headers={"X-Key": "abc"})
+        _add(one, "crm", "CRM", ["create", "update", "delete"], format="json")
+        _add(one, "warehouse", "Warehouse", ["open", "click"], filter={"tags": ["sale", "spring"], "machine": False})
+        one.loops["new"] = console.loop(key, name="Newsletter statistics", url="https://stats.example/in")["id"]
+        console.call("POST", f"/v1/loops/{one.loops['crm']}/pause", key)
+        found = LoopState(loop=one.loops["warehouse"], epoch=1, reason="failing", at=datetime.now(UTC))
+        memory.producer().produce("loop-states", msgspec.json.encode(found), one.loops["warehouse"].encode())
+        console.call("PATCH", f"/v1/loops/{one.loops['new']}", key, json={"rate": 5})  # all before it is known
+        yield one
+
+
+def _add(one: Cast, word: str, name: str, events: list[str], **more: Any) -> None:
+    """A loop that points at the site, verified."""
+    url = f"{one.site.url}/hooks/{word}"
+    made = one.console.loop(one.key, name=name, url=url, events=events, **more)
+    kept = next(
+        msgspec.json.decode(value or b"", type=Loop)
+        for key, value, _ in reversed(rows(one.memory, "loops"))
+        if key == made["id"].encode()
+    )
+    known = replace(kept, verified_url=url, verified_at=datetime.now(UTC), epoch=1)
+    one.memory.producer().produce("loops", msgspec.json.encode(known), made["id"].encode())
+    one.loops[word] = made["id"]
