@@ -58,3 +58,4 @@ def _add(one: Cast, word: str, name: str, events: list[str], **more: Any) -> Non
     known = replace(kept, verified_url=url, verified_at=datetime.now(UTC), epoch=1)
     one.memory.producer().produce("loops", msgspec.json.encode(known), made["id"].encode())
     one.loops[word] = made["id"]
+    one.site.script[f"/hooks/{word}"] = (200, {}, b"thank you")

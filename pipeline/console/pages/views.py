@@ -37,7 +37,14 @@ class Views:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {"moment": moment, "iso": iso, "share": share, "duration": duration}
+        self._environment.filters |= {
+            "moment": moment,
+            "day": day,
+            "named": named,
+            "iso": iso,
+            "share": share,
+            "duration": duration,
+        }
         self._environment.globals |= {
             "asset": assets.address,
             "navigation": NAVIGATION,
@@ -53,6 +60,18 @@ class Views:
 def moment(time: datetime) -> str:
     """`24 Nov 2026, 19:04`, in UTC."""
     return f"{time.day} {time:%b %Y, %H:%M}"
+
+
+def named(field: str) -> str:
+    """A field of a form, as its page calls it."""
+    return {"url": "address", "max_in_flight": "POSTs at once", "rate": "POSTs a second"}.get(
+        field, field.replace("_", " ")
+    )
+
+
+def day(time: datetime) -> str:
+    """`24 Nov 2026`, in UTC."""
+    return f"{time.day} {time:%b %Y}"
 
 
 def iso(time: datetime) -> str:
