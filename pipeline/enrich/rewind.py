@@ -1,4 +1,4 @@
-"""Hits of before are read again where a partition comes: what lately was clicked has to be known. A part of the door."""
+"""Hits of before are read again where a partition comes, for what lately was clicked: a part of enrich's door."""
 
 from confluent_kafka import KafkaError, TopicPartition
 
