@@ -34,6 +34,7 @@ class Views:
         self._environment = Environment(
             loader=FileSystemLoader(FOLDER),
             autoescape=True,
+            auto_reload=False,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
