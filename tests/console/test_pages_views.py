@@ -24,7 +24,7 @@ def test_a_duration_is_short(ms: float | None, text: str) -> None:
 
 def test_a_moment_is_in_words_and_for_machines() -> None:
     assert (views.moment(TIME), views.day(TIME), views.iso(TIME)) == (
-        "4 Mar 2026, 09:05", "4 Mar 2026", "2026-03-04T09:05:06Z",
+        "4 Mar 2026, 09:05 UTC", "4 Mar 2026", "2026-03-04T09:05:06Z",
     )  # fmt: skip
 
 

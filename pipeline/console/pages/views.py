@@ -53,8 +53,8 @@ class Views:
 
 
 def moment(time: datetime) -> str:
-    """`24 Nov 2026, 19:04`, in UTC."""
-    return f"{time.day} {time:%b %Y, %H:%M}"
+    """`24 Nov 2026, 19:04 UTC`."""
+    return f"{time.day} {time:%b %Y, %H:%M} UTC"
 
 
 def named(field: str) -> str:
