@@ -46,7 +46,7 @@ wheel: .venv/dev.stamp
 	set -e; away=$$(mktemp -d); broker=; trap 'kill $$broker 2>/dev/null || true; rm -rf "$$away"' EXIT; \
 	$(PYTHON) -m venv "$$away/venv"; \
 	"$$away/venv/bin/pip" install --quiet --disable-pip-version-check "$$(echo $(CURDIR)/dist/loopwire-*.whl)[dev]"; \
-	cp -r tests pyproject.toml "$$away"; \
+	cp -r tests pyproject.toml "$$away"; mkdir "$$away/schemas"; cp -r schemas/examples "$$away/schemas"; \
 	cd "$$away"; export LOOPWIRE_DATA="$$away/data"; \
 	venv/bin/loopwire map; \
 	venv/bin/loopwire broker & broker=$$!; \

@@ -1,4 +1,4 @@
-"""One browser for all tests; where there is none, they are skipped."""
+"""One browser for a file of tests; where there is none, they are skipped."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator["Browser"]:
-    """A Chromium, started once."""
+    """A Chromium. Not for the whole run: while Playwright is there, an event loop runs on the main thread."""
     pytest.importorskip("playwright")
     from tests.browser.screenshots import CHROMIUM, browser
 
