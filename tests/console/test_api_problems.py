@@ -25,7 +25,7 @@ def given() -> Iterator[Given]:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "detail"),
     [
-        ("GET", "/", b"", 404, "there is no call /"),
+        ("GET", "/nothing", b"", 404, "there is no call /nothing"),
         ("GET", "/v1/loops/", b"", 404, "there is no call /v1/loops/"),
         ("GET", "/v1/x%2Fy", b"", 404, "there is no call /v1/x/y"),
         ("PUT", "/v1/loops", b"{}", 405, "/v1/loops has no PUT"),
