@@ -10,7 +10,7 @@ ONLY ?=
 demo: .venv/demo.stamp
 	exec $(BIN)/loopwire up --demo $(if $(filter-out 0,$(ONCE)),--once)
 
-test: .venv/dev.stamp .venv/postgres.stamp
+test: .venv/dev.stamp .venv/postgres.stamp .venv/chromium.stamp
 	$(BIN)/python -m pytest
 
 check: .venv/dev.stamp
@@ -74,6 +74,12 @@ clean:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	{ test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql; } || \
 	echo "no PostgreSQL: its tests are skipped; apt-get install postgresql brings it"
+	@touch $@
+
+.venv/chromium.stamp: .venv/made.stamp
+	@command -v chromium >/dev/null || \
+	{ test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy chromium; } || \
+	echo "no Chromium: its tests are skipped; apt-get install chromium brings it"
 	@touch $@
 
 .venv/demo.stamp: .venv/made.stamp pyproject.toml
