@@ -56,7 +56,7 @@ class LoopPages:
         form, wrong = loop_form.checked(loop_form.asked(typed, new=False), LoopPatch)
         if form is None:
             return self._settings(visit, before, typed, wrong)
-        loop = await self._calls.change(visit.account, visit.loop, cast("LoopPatch", form))
+        loop = await self._calls.change(visit.account, visit.by, visit.loop, cast("LoopPatch", form))
         if loop.url != before.url:
             told = Flash("Saved. The address is new: prove it, and what happens meanwhile waits.")
             return self._door.say(visit, to(f"/loops/{loop.id}/verify"), told)
@@ -64,7 +64,7 @@ class LoopPages:
 
     async def rotate(self, visit: Visit) -> Response:
         """`POST /loops/{loop}/secrets`."""
-        made = await self._calls.rotate(visit.account, visit.loop)
+        made = await self._calls.rotate(visit.account, visit.by, visit.loop)
         told = Flash(
             "There is a new secret. The one before it signs too, for 24 hours.", "good", visit.loop, made.secret
         )
