@@ -24,7 +24,7 @@ def refusal(state: State) -> str | None:
     return f"the loop is {state}: place the verification file and verify it first"
 
 
-def delivery(attempt: AttemptShown, loop: Loop, event: bytes, replay: str) -> Delivery:
+def delivery(attempt: AttemptShown, loop: Loop, event: bytes, replay: str | None) -> Delivery:
     """The delivery as it was before its first attempt."""
     return Delivery(id=attempt.delivery, loop=loop.id, account=loop.account, event=msgspec.Raw(event), replay=replay)
 
