@@ -108,6 +108,7 @@ def _loops(calls: LoopCalls) -> APIRouter:
     routes.add_api_route("/loops/{loop}", calls.one, methods=["GET"])
     routes.add_api_route("/loops/{loop}", calls.change, methods=["PATCH"])
     routes.add_api_route("/loops/{loop}", calls.remove, methods=["DELETE"], status_code=204)
+    routes.add_api_route("/loops/{loop}/history", calls.history, methods=["GET"])
     routes.add_api_route("/loops/{loop}/verify", calls.verify, methods=["POST"])
     routes.add_api_route("/loops/{loop}/pause", calls.pause, methods=["POST"])
     routes.add_api_route("/loops/{loop}/resume", calls.resume, methods=["POST"])
@@ -128,6 +129,7 @@ def _replays(calls: ReplayCalls) -> APIRouter:
 def _attempts(calls: AttemptCalls) -> APIRouter:
     routes = _router(AccountCall, "Attempts")
     routes.add_api_route("/loops/{loop}/attempts", calls.attempts, methods=["GET"])
+    routes.add_api_route("/loops/{loop}/attempts/{attempt}/again", calls.again, methods=["POST"], status_code=202)
     routes.add_api_route("/loops/{loop}/stats", calls.stats, methods=["GET"])
     return routes
 

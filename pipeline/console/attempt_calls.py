@@ -5,16 +5,18 @@ from typing import Annotated
 
 from fastapi import Query
 
-from pipeline.console import attempts
+from pipeline.console import again, attempts
 from pipeline.console.calls import Account
 from pipeline.console.console import Console
 from pipeline.console.problems import Problem
 from pipeline.console.questions import AttemptsAsked, StatsAsked
-from pipeline.console.shown import AttemptsShown, StatsShown
+from pipeline.console.shown import AgainShown, AttemptShown, AttemptsShown, StatsShown
+from pipeline.console.sought import sought
 from pipeline.console.store import read
 from pipeline.console.store.read import Whose
 from pipeline.console.store.retention import Horizon, Limits, horizon
 from pipeline.console.store.told import microseconds
+from pipeline.model.loops import Loop, state_of
 
 LIMITS = Limits()
 
@@ -38,6 +40,35 @@ class AttemptCalls:
             await self._store.ask(partial(read.attempts, whose=whose, wish=attempts.wish(asked), edge=self._edge()))
         )
 
+    async def again(self, account: Account, loop: str, attempt: str) -> AgainShown:
+        """Sends the delivery of an attempt once more, under the id it had, also where it was taken before.
+
+        The event it was made of has to be there still, which it is for 30 days. It is sent with the loop's present
+        settings, behind what happens now; that of a paused loop waits until it goes on.
+        """
+        made = await self.one(account, loop, attempt)
+        self._check_state(account, loop)
+        event = await self.event(account, made)
+        if event is None:
+            raise Problem("gone", "the event of this attempt is no longer kept: it can't be sent again")
+        known = self._check_state(account, loop)
+        sent = again.delivery(made, known, event, again.identity(self._effects.random))
+        await self._directory.send(again.record(sent))
+        return again.shown(sent, made)
+
+    async def one(self, account: str, loop: str, attempt: str) -> AttemptShown:
+        """One attempt; Problem where there is none."""
+        whose, number = self._whose(account, loop), attempts.number(attempt)
+        question = partial(read.attempt, whose=whose, number=number or 0, edge=self._edge())
+        row = None if number is None else await self._store.ask(question)
+        if row is None:
+            raise Problem("not-found", "there is no such attempt")
+        return attempts.attempt(row)
+
+    async def event(self, account: str, attempt: AttemptShown) -> bytes | None:
+        """The event of an attempt, as it stands in `events`; None where it is no longer there."""
+        return await self._effects.past.event(sought(account, attempt.profile, attempt.event, attempt.at))
+
     async def stats(self, account: Account, loop: str, asked: Annotated[StatsAsked, Query()]) -> StatsShown:
         """How many attempts were made over time, how they ended, how long they took. All are counted, for 30 days.
 
@@ -48,6 +79,16 @@ class AttemptCalls:
         asked_for = attempts.stretch(asked, self._effects.now(), edge)
         rows = await self._store.ask(partial(read.counts, whose=whose, asked=asked_for, edge=edge))
         return attempts.shown(asked_for, rows)
+
+    def _check_state(self, account: str, loop: str) -> Loop:
+        """The loop; Problem where nothing is sent to it."""
+        picture = self._directory.picture
+        known = picture.loop(account, loop)
+        if known is None:
+            raise Problem("not-found", "there is no such loop")
+        if why := again.refusal(state_of(known, picture.found.get(loop))[0]):
+            raise Problem("unverified", why)
+        return known
 
     def _whose(self, account: str, loop: str) -> Whose:
         if self._directory.picture.loop(account, loop) is None:

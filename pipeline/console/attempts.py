@@ -1,5 +1,6 @@
 """Attempts and their counts: what is asked becomes what the store is asked, and its rows become what is shown."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +31,7 @@ SAME = ("type", "recipient", "profile", "message", "event", "delivery")  # param
 PLAIN = ("event", "delivery", "type", "profile", "recipient", "message", "attempt", "state", "status", "error",
          "response", "url", "replay")  # fmt: skip
 TIMINGS = ("dns", "connect", "tls", "first_byte", "total")
+_ID = re.compile(r"at_([0-9a-f]{1,15})")  # 60 bits, which both databases take
 DEFAULT_STRETCH = timedelta(hours=24)
 
 
@@ -50,7 +52,13 @@ def wish(asked: AttemptsAsked) -> Wish:
 def page(found: Page) -> AttemptsShown:
     """The page as it is shown."""
     then = None if found.then is None else cursor.spelled(found.then)
-    return AttemptsShown(attempts=[_attempt(row) for row in found.rows], next_cursor=then)
+    return AttemptsShown(attempts=[attempt(row) for row in found.rows], next_cursor=then)
+
+
+def number(shown: str) -> int | None:
+    """The number in an attempt's id; None where it is no such id."""
+    found = _ID.fullmatch(shown)
+    return int(found[1], 16) if found else None
 
 
 def stretch(asked: StatsAsked, now: datetime, edge: Horizon) -> Stretch:
@@ -78,7 +86,8 @@ def shown(asked: Stretch, rows: Sequence[stats.Counted]) -> StatsShown:
     )
 
 
-def _attempt(row: Row[Any]) -> AttemptShown:
+def attempt(row: Row[Any]) -> AttemptShown:
+    """An attempt as it is shown."""
     found = row._mapping  # noqa: SLF001 (public, by SQLAlchemy's own word)
     return AttemptShown(
         id=f"at_{found['id']:x}",

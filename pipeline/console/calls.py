@@ -18,6 +18,7 @@ from pipeline.console.problems import Problem
 
 BODY_LIMIT = 64 * 1024
 LARGE_BODY_LIMIT = 4 * 1024 * 1024
+API_KEY = "API key"  # no user can have this name
 KEY = Depends(HTTPBearer(auto_error=False, description="an account's API key; the admin key for accounts"))
 
 
@@ -114,7 +115,12 @@ def _account(request: Request) -> str:
     return str(request.state.account)
 
 
+def _by() -> str:
+    return API_KEY
+
+
 Account = Annotated[str, Depends(_account)]
+By = Annotated[str, Depends(_by)]  # who makes the call, for what is written down of it
 
 
 def _console(request: Request) -> Console:

@@ -11,6 +11,7 @@ from pipeline.console.directory import Directory
 from pipeline.console.limits import Limits
 from pipeline.console.loop_health import LoopHealth, NothingKnown
 from pipeline.console.loops import Random, Seals
+from pipeline.console.sought import Sought
 from pipeline.console.track import Tracking
 from pipeline.console.trial import Answered
 from pipeline.deliver.stage import Post
@@ -28,6 +29,10 @@ class Past(Protocol):
 
     def delivered(self, ends: Mapping[int, int]) -> Awaitable[bool]:
         """Whether all before these offsets of `replays`, by partition, was posted once, or waits for a retry."""
+        ...
+
+    def event(self, sought: Sought) -> Awaitable[bytes | None]:
+        """The event as it stands in `events`; None where it is not found within bounds of records and time."""
         ...
 
 

@@ -122,6 +122,13 @@ EXAMPLES: dict[str, Example] = {
     ),
     "GET /v1/loops": Example(None, [ACTIVE]),
     "GET /v1/loops/{loop}": Example(None, ACTIVE),
+    "GET /v1/loops/{loop}/history": Example(
+        None,
+        [
+            {"at": "2026-03-20T09:05:00Z", "what": "verified", "by": "jane", "fields": []},
+            {"at": "2026-03-20T09:00:00Z", "what": "created", "by": "API key", "fields": []},
+        ],
+    ),
     "PATCH /v1/loops/{loop}": Example({"events": ["open", "click", "bounce"], "rate": 50}, ACTIVE | {"rate": 50}),
     "DELETE /v1/loops/{loop}": Example(),
     "POST /v1/loops/{loop}/verify": Example(None, ACTIVE),
@@ -140,6 +147,9 @@ EXAMPLES: dict[str, Example] = {
     ),
     "GET /v1/loops/{loop}/attempts": Example(
         None, {"attempts": [ATTEMPT], "next_cursor": "MTc3NDAwMDUwMTUwMDAwMCwxNzMyNjEx"}
+    ),
+    "POST /v1/loops/{loop}/attempts/{attempt}/again": Example(
+        None, {"delivery": ATTEMPT["delivery"], "event": ATTEMPT["event"], "replay": "again_6r5q3z5w4k7m2n6p"}
     ),
     "GET /v1/loops/{loop}/stats": Example(
         None,
@@ -171,6 +181,7 @@ PROBLEMS: dict[Kind, Problem] = {
         "unverified", "the loop's url is not verified: place the verification file and verify it first"
     ),
     "busy": Problem("busy", "the loop has 20 replays under way: wait, or cancel one"),
+    "gone": Problem("gone", "the event of this attempt is no longer kept: it can't be sent again"),
     "too-large": Problem("too-large", "the body is larger than 65536 bytes"),
     "not-json": Problem("not-json", "send the body with Content-Type: application/json"),
     "invalid": Problem("invalid", f"{_URL_WRONG.where}: {_URL_WRONG.what}", [_URL_WRONG]),

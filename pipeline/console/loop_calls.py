@@ -4,11 +4,11 @@ from fastapi import Response
 
 from pipeline import verification
 from pipeline.console import loops, trial
-from pipeline.console.calls import Account
+from pipeline.console.calls import Account, By
 from pipeline.console.console import Console
 from pipeline.console.forms import LoopForm, LoopPatch
 from pipeline.console.problems import Problem
-from pipeline.console.shown import LoopMade, LoopShown, SecretShown, TrialShown
+from pipeline.console.shown import ChangeShown, LoopMade, LoopShown, SecretShown, TrialShown
 from pipeline.deliver.notices import notice
 from pipeline.model.loops import Loop, state_of
 from pipeline.verification import Look
@@ -22,10 +22,10 @@ class LoopCalls:
         self._directory = console.directory
         self._seals = console.seals
 
-    async def create(self, account: Account, form: LoopForm) -> LoopMade:
+    async def create(self, account: Account, by: By, form: LoopForm) -> LoopMade:
         """A new loop, unverified. Its secret is shown this once."""
-        new = loops.identity(self._effects.random)
-        loop = loops.created(account, form, new, self._seals, self._effects.now())
+        new, now = loops.identity(self._effects.random), self._effects.now()
+        loop = loops.noted(loops.created(account, form, new, self._seals, now), "created", by, now)
         await self._directory.write(loops.row(loop))
         return LoopMade(secret=new.secret, **dict(self._shown(loop)))
 
@@ -37,28 +37,35 @@ class LoopCalls:
         """One loop."""
         return self._shown(self._known(account, loop))
 
-    async def change(self, account: Account, loop: str, form: LoopPatch) -> LoopShown:
+    async def history(self, account: Account, loop: str) -> list[ChangeShown]:
+        """What was done to the loop and by whom, the newest first; the last 20 changes are kept."""
+        known = self._known(account, loop)
+        return [ChangeShown(at=one.at, what=one.what, by=one.by, fields=one.fields) for one in known.history]
+
+    async def change(self, account: Account, by: By, loop: str, form: LoopPatch) -> LoopShown:
         """Changes what is given. A new `url` makes the loop unverified."""
         async with self._directory.lock(loop):
             old = self._known(account, loop)
             new = loops.patched(old, form, self._seals)
             if new != old:
+                new = loops.noted(new, "changed", by, self._effects.now(), old)
                 await self._directory.write(loops.row(new))
         return self._shown(new)
 
-    async def pause(self, account: Account, loop: str) -> LoopShown:
+    async def pause(self, account: Account, by: By, loop: str) -> LoopShown:
         """Sends nothing of what happens from now on; it is held, and comes after `resume` under the same ids."""
-        return await self._set_paused(account, loop, on=True)
+        return await self._set_paused(account, by, loop, on=True)
 
-    async def resume(self, account: Account, loop: str) -> LoopShown:
+    async def resume(self, account: Account, by: By, loop: str) -> LoopShown:
         """Sends again; what was held comes at a capped pace, beside what happens now."""
-        return await self._set_paused(account, loop, on=False)
+        return await self._set_paused(account, by, loop, on=False)
 
-    async def _set_paused(self, account: str, loop: str, *, on: bool) -> LoopShown:
+    async def _set_paused(self, account: str, by: str, loop: str, *, on: bool) -> LoopShown:
         async with self._directory.lock(loop):
             old = self._known(account, loop)
             new = loops.paused(old, on)
             if new != old:
+                new = loops.noted(new, "paused" if on else "resumed", by, self._effects.now())
                 await self._directory.write(loops.row(new))
         return self._shown(new)
 
@@ -69,7 +76,7 @@ class LoopCalls:
             await self._directory.write(loops.tombstone(loop))
         return Response(status_code=204)
 
-    async def verify(self, account: Account, loop: str) -> LoopShown:
+    async def verify(self, account: Account, by: By, loop: str) -> LoopShown:
         """Looks for the verification file, and makes the loop active where it stands."""
         asked = self._known(account, loop)
         await self._prove(asked)
@@ -77,7 +84,8 @@ class LoopCalls:
             now = self._known(account, loop)
             if now.url != asked.url:
                 raise Problem("changed", "the loop got another url meanwhile: verify it again")
-            new = loops.verified(now, self._effects.now())
+            at = self._effects.now()
+            new = loops.noted(loops.verified(now, at), "verified", by, at)
             was = state_of(now, self._directory.picture.found.get(loop))
             await self._directory.write(loops.row(new))
         if was[0] == "disabled":
@@ -91,11 +99,12 @@ class LoopCalls:
             raise Problem("unverified", why)
         return trial.shown(await self._effects.send(trial.post(asked, self._seals, self._effects.now())))
 
-    async def rotate(self, account: Account, loop: str) -> SecretShown:
+    async def rotate(self, account: Account, by: By, loop: str) -> SecretShown:
         """A new signing secret, shown this once. The one before it signs too for 24 hours."""
         secret, now = loops.secret(self._effects.random), self._effects.now()
         async with self._directory.lock(loop):
             new = loops.rotated(self._known(account, loop), secret, self._seals, now)
+            new = loops.noted(new, "rotated", by, now)
             await self._directory.write(loops.row(new))
         return SecretShown(secret=secret, old_expires_at=new.secrets[1].expires or now)
 

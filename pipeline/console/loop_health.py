@@ -1,4 +1,4 @@
-"""How loops fared lately, as the list of loops shows it: who counts deliveries fills this in."""
+"""How loops fared lately, as the list of loops shows it: asked of the store, and left out while that is away."""
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 class Health(NamedTuple):
     """One loop's last 24 hours: POSTs of each hour, the oldest first, and what is unknown as None.
 
-    `success` is a share from 0 to 1, `p95` milliseconds, `backlog` how many deliveries wait.
+    `success` is a share from 0 to 1, `p95` milliseconds, `backlog` how many deliveries failed and wait for their
+    next attempt.
     """
 
     hours: Sequence[int] = ()

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from pipeline.console.forms import LoopFields, LoopForm, LoopPatch
 from pipeline.console.shown import FilterShown, LoopShown, VerificationShown
 from pipeline.deliver.signing import PREFIX, live
-from pipeline.model.loops import Filter, Loop, LoopState, Secret, state_of
+from pipeline.model.loops import Change, ChangeWord, Filter, Loop, LoopState, Secret, state_of
 from pipeline.model.sealed import NONCE_BYTES, seal, unseal
 from pipeline.record import Record
 from pipeline.topics import LOOPS
@@ -22,7 +22,21 @@ Random = Callable[[int], bytes]
 SECRET_BYTES = 32
 OLD_SECRET_SIGNS = timedelta(hours=24)
 LIVE_SECRETS = 3
+KEPT_CHANGES = 20
 PLAIN_FIELDS = frozenset({"name", "url", "events", "format", "fields", "rate", "max_in_flight", "batch", "ordered"})
+CHANGEABLE = (
+    "name",
+    "url",
+    "events",
+    "format",
+    "filter",
+    "fields",
+    "headers",
+    "rate",
+    "max_in_flight",
+    "batch",
+    "ordered",
+)
 
 
 class Seals(NamedTuple):
@@ -104,6 +118,13 @@ def rotated(loop: Loop, new: str, seals: Seals, now: datetime) -> Loop:
     old = [replace(one, expires=one.expires or now + OLD_SECRET_SIGNS) for one in live(loop.secrets, now)]
     first = Secret(sealed=seals.close(loop.id, new), created=now)
     return replace(loop, secrets=[first, *old[: LIVE_SECRETS - 1]])
+
+
+def noted(loop: Loop, what: ChangeWord, by: str, at: datetime, before: Loop | None = None) -> Loop:
+    """The loop with one more line in its history; of a change from `before`, with the names of what is not the same."""
+    fields = [name for name in CHANGEABLE if before is not None and getattr(before, name) != getattr(loop, name)]
+    change = Change(at=at, what=what, by=by, fields=fields)
+    return replace(loop, history=[change, *loop.history][:KEPT_CHANGES])
 
 
 def row(loop: Loop) -> Record:

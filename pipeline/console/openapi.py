@@ -57,6 +57,7 @@ MORE: dict[str, tuple[Kind, ...]] = {
     "POST /v1/loops/{loop}/test": ("unverified",),
     "POST /v1/loops/{loop}/replays": ("unverified", "busy"),
     "GET /v1/loops/{loop}/attempts": ("no-store",),
+    "POST /v1/loops/{loop}/attempts/{attempt}/again": ("unverified", "gone", "no-store"),
     "GET /v1/loops/{loop}/stats": ("no-store",),
 }
 WITH_KAFKA = frozenset({"GET /v1/replays/{replay}", "GET /v1/loops/{loop}/replays"})

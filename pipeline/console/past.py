@@ -1,18 +1,25 @@
-"""What Kafka knows of the past, asked on a thread of its own: where a time stands in `events`, and what was sent."""
+"""What Kafka knows of the past, asked on threads of its own: where a time stands, what was sent, one event."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
 from pipeline import topics
-from pipeline.kafka.seam import Kafka
+from pipeline.console.sought import MOST_READ, MOST_SECONDS, Sought, is_it
+from pipeline.kafka.murmur2 import partition_of
+from pipeline.kafka.seam import Kafka, Place, at_hand
 from pipeline.model.ids import milliseconds
 from pipeline.model.replays import Range
 
 Out = TypeVar("Out")
+SEARCHES = 2  # at once: a long one keeps nobody waiting who asks for what is quick
+AT_ONCE = 2000
 
 
 class Past:
@@ -21,6 +28,7 @@ class Past:
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
         self._thread = ThreadPoolExecutor(1, "past")
+        self._searches = ThreadPoolExecutor(SEARCHES, "past-search")
 
     async def ranges(self, since: datetime, until: datetime) -> list[Range]:
         """Where the events stand that were written from `since` to before `until`, a range for each partition."""
@@ -30,9 +38,14 @@ class Past:
         """Whether all before these offsets of `replays`, by partition, was posted once, or waits for a retry."""
         return await self._on_thread(partial(self._delivered, ends))
 
+    async def event(self, sought: Sought) -> bytes | None:
+        """The event as it stands in `events`; None where it is not found within bounds of records and time."""
+        return await asyncio.get_running_loop().run_in_executor(self._searches, self._event, sought)
+
     def close(self) -> None:
-        """Ends the thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Ends the threads."""
+        for threads in (self._thread, self._searches):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _ranges(self, since: datetime, until: datetime) -> list[Range]:
         places = [(topics.EVENTS, one) for one in range(self._kafka.partitions([topics.EVENTS])[topics.EVENTS])]
@@ -45,6 +58,32 @@ class Past:
         places = {(topics.REPLAYS, partition): end for partition, end in ends.items()}
         reached = self._kafka.committed("loopwire-deliver", places)
         return all(reached.get(place, 0) >= end for place, end in places.items())
+
+    def _event(self, sought: Sought) -> bytes | None:
+        count = self._kafka.partitions([topics.EVENTS])[topics.EVENTS]
+        place = topics.EVENTS, partition_of(sought.key, count)
+        start = self._kafka.since([place], milliseconds(sought.since))[place]
+        end = self._kafka.since([place], milliseconds(sought.until))[place]
+        return self._read(place, start, min(end, start + MOST_READ), sought) if start < end else None
+
+    def _read(self, place: Place, start: int, end: int, sought: Sought) -> bytes | None:
+        reader, deadline = self._kafka.reader(), time.monotonic() + MOST_SECONDS
+        try:
+            reader.assign([TopicPartition(self._kafka.full(place[0]), place[1], start)])
+            while time.monotonic() < deadline:
+                for message in at_hand(reader, AT_ONCE, 0.5):
+                    error, value = message.error(), message.value()
+                    if error is not None:
+                        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                            return None
+                        raise KafkaException(error)
+                    if value is not None and is_it(value, sought.event):
+                        return value
+                    if (message.offset() or 0) + 1 >= end:
+                        return None
+            return None
+        finally:
+            reader.close()
 
     async def _on_thread(self, work: Callable[[], Out]) -> Out:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -29,6 +29,7 @@ from pipeline.console.recorder import Recorder
 from pipeline.console.store.database import Database
 from pipeline.console.store.told import microseconds
 from pipeline.console.store.url import database_url
+from pipeline.console.stored_health import StoredHealth
 from pipeline.console.track import Tracking
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
@@ -152,6 +153,7 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
         limits=Limits(),
         ready=lambda: not stop.is_set(),
         store=parts.database,
+        health=StoredHealth(parts.database),
         proxies=settings.trusted_proxies,
     )
 

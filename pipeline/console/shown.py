@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.console.store.told import State as AttemptState
 from pipeline.model.accounts import Role
-from pipeline.model.loops import Format, Reason, State
+from pipeline.model.loops import ChangeWord, Format, Reason, State
 from pipeline.model.replays import ReplayWord
 
 
@@ -71,6 +71,23 @@ class LoopMade(LoopShown):
     """A new loop: the one time its secret is shown."""
 
     secret: str
+
+
+class ChangeShown(Shown):
+    """What was done to a loop. `by` is a user's name, or `API key`; `fields` names what a change changed."""
+
+    at: datetime
+    what: ChangeWord
+    by: str | None
+    fields: list[str]
+
+
+class AgainShown(Shown):
+    """One delivery is on its way again, under the id it had; its attempts have this `replay`."""
+
+    delivery: str
+    event: str
+    replay: str
 
 
 class SecretShown(Shown):

@@ -12,6 +12,7 @@ ACCOUNT_PATTERN = r"^[a-z0-9-]{1,40}$"
 USER_PATTERN = r"^[A-Za-z0-9._@+-]{1,64}$"
 
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
+_UUID7 = re.compile(r"[0-2][0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
 _ACCOUNT = re.compile(ACCOUNT_PATTERN[:-1] + r"\Z")
 
 
@@ -40,6 +41,13 @@ def uuid7(now: datetime, random: bytes) -> str:
     low_bits = (0b10 << 62) | (low & ((1 << 62) - 1))
     text = f"{(high_bits << 64) | low_bits:032x}"  # once a hit: uuid.UUID would take half as long again
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def made_at(event: str) -> datetime | None:
+    """When a UUIDv7 was made, to the millisecond; None for any other id."""
+    if not _UUID7.match(event):
+        return None
+    return EPOCH + timedelta(milliseconds=int(event[:8] + event[9:13], 16))
 
 
 def delivery_id(event: str, loop: str) -> str:

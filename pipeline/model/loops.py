@@ -8,6 +8,7 @@ import msgspec
 Format = Literal["form", "json"]
 State = Literal["unverified", "active", "paused", "disabled"]
 Reason = Literal["gone", "failing", "ownership"]
+ChangeWord = Literal["created", "changed", "paused", "resumed", "verified", "rotated"]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -27,12 +28,21 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires: datetime | None = None
 
 
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was done to a loop, when, by whom: a user's name, or `API key`. `fields` are names, never values."""
+
+    at: datetime
+    what: ChangeWord
+    by: str | None = None
+    fields: list[str] = []
+
+
 class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One row of the compacted topic `loops`, written by the console alone.
 
     Nothing is sent unless `url` equals `verified_url`. `epoch` counts successful verifications: what deliver
     found out about an earlier epoch (see LoopState) no longer holds. `headers` are sealed; their names, which the owner
-    is shown, stand beside them in plain.
+    is shown, stand beside them in plain. `history` is what was done to it, the newest first, and bounded.
     """
 
     id: str
@@ -57,6 +67,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verified_url: str | None = None
     verified_at: datetime | None = None
     epoch: int = 0
+    history: list[Change] = []
 
 
 class LoopState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="disabled"):

@@ -1,18 +1,18 @@
 """A console with loops in every state, a customer's site, and who may sign in: what a browser is shown."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import msgspec
 from msgspec.structs import replace
 
-from pipeline.console.loop_health import Health, NothingKnown
 from pipeline.kafka.memory import Memory
 from pipeline.model.loops import Loop, LoopState
+from tests.console.attempting import attempt, attempts, event, until
 from tests.console.running import ADMIN, TOPICS, Console, Site, rows, running, site
+from tests.examples import example
 
 PASSWORD = "correct horse battery"
 
@@ -36,7 +36,7 @@ class Cast(NamedTuple):
 def cast(**given: Any) -> Iterator[Cast]:
     """The whole cast, on ports of its own."""
     memory = Memory(TOPICS)
-    with patch.object(NothingKnown, "of", _fared), site() as customer, running(memory, **given) as console:
+    with site() as customer, running(memory, **given) as console:
         key = console.account("acme")
         for name, role in (("jane", "editor"), ("victor", "viewer")):
             user = {"name": name, "role": role, "password": PASSWORD}
@@ -50,13 +50,29 @@ def cast(**given: Any) -> Iterator[Cast]:
         found = LoopState(loop=one.loops["warehouse"], epoch=1, reason="failing", at=datetime.now(UTC))
         memory.producer().produce("loop-states", msgspec.json.encode(found), one.loops["warehouse"].encode())
         console.call("PATCH", f"/v1/loops/{one.loops['new']}", key, json={"rate": 5})  # all before it is known
+        _post(one, "shop")
         yield one
 
 
-async def _fared(_self: object, _account: str, loops: Sequence[str], _now: datetime) -> Mapping[str, Health]:
-    """Of the first loop a day like others; of the rest nothing, until somebody counts."""
-    hours = [120, 90, 60, 40, 30, 45, 160, 420, 800, 1200, 1500, 1380, 1420, 1600, 1550, 1300, 1100, 900, 760, 640]
-    return {loops[0]: Health([*hours, 520, 400, 300, 210], 0.9987, 143.0, 1204)} if loops else {}
+def _post(one: Cast, word: str) -> None:
+    """Attempts of the last day: most were taken, some are tried again, some are dead, and one event stands in Kafka."""
+    now = datetime.now(UTC)
+    told = event(one.memory)
+    for number in range(400):
+        name = "dead" if number % 40 == 1 else "again" if number % 12 == 1 else "delivered"
+        at = (now - timedelta(minutes=3.5 * number, seconds=2)).isoformat()
+        timings = example("attempt.v1", name)["timings"] | {"total": 81.5 + number % 7 * 30 + number % 31 * 9}
+        known = {"event": f"e{number}", "delivery": f"msg_{number}"} if number else {"attempt": 2, "replay": "again_x"}
+        kinds = ("click", "open", "unsubscribe")
+        attempt(one.memory, one.loops[word], told, name, at=at, timings=timings, type=kinds[number % 3], **known)
+    attempt(one.memory, one.loops[word], told)
+    attempts(one.console, one.key, one.loops[word], 50)
+    until(lambda: _sent(one, word) == 401)
+
+
+def _sent(one: Cast, word: str) -> int:
+    answer = one.console.call("GET", f"/v1/loops/{one.loops[word]}/stats", one.key).json()
+    return int(answer["total"]["attempts"])
 
 
 def _add(one: Cast, word: str, name: str, events: list[str], **more: Any) -> None:

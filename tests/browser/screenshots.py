@@ -112,8 +112,40 @@ def tour(page: Page, one: Cast) -> Iterator[str]:
         yield f"loop-{word}"
     page.goto(f"/loops/{one.loops['warehouse']}/settings")
     yield "settings"
+    yield from _of_a_loop(page, f"/loops/{one.loops['shop']}")
     page.goto("/nothing")
     yield "404"
+
+
+def _of_a_loop(page: Page, shop: str) -> Iterator[str]:
+    """The tabs of a loop, and what they lead to."""
+    page.goto(f"{shop}/attempts")
+    yield "attempts"
+    page.goto(f"{shop}/attempts?from=nonsense")
+    yield "attempts-wrong"
+    page.goto(f"{shop}/attempts?recipient=nobody@mail.example")
+    yield "attempts-none-found"
+    page.goto(f"{shop}/attempts")
+    page.locator("tbody a").first.click()
+    page.get_by_text("webhook-id").wait_for()
+    yield "attempt"
+    page.goto(f"{shop}/attempts?state=dead")
+    page.locator("tbody a").first.click()
+    page.get_by_text("failed for good").wait_for()
+    yield "attempt-dead"
+    page.goto(f"{shop}/replays")
+    yield "replays"
+    page.get_by_label("POSTs a second").fill("many")
+    page.get_by_role("button", name="Count first").click()
+    yield "replays-wrong"
+    page.get_by_label("POSTs a second").fill("20")
+    page.get_by_role("button", name="Count first").click()
+    page.wait_for_url("**/rp_*")
+    yield "replay"
+    page.goto(f"{shop}/replays")
+    yield "replays-listed"
+    page.goto(f"{shop}/history")
+    yield "history"
 
 
 def main(folder: Path) -> None:

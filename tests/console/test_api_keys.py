@@ -36,7 +36,9 @@ CALLS = [
     ("GET", "/v1/replays/{replay}"),
     ("DELETE", "/v1/replays/{replay}"),
     ("GET", "/v1/loops/{loop}/attempts"),
+    ("POST", "/v1/loops/{loop}/attempts/{attempt}/again"),
     ("GET", "/v1/loops/{loop}/stats"),
+    ("GET", "/v1/loops/{loop}/history"),
 ]
 SPAN = {"from": "2026-03-20T09:00:00Z", "to": "2026-03-20T10:00:00Z", "dry_run": True}
 
@@ -120,5 +122,6 @@ def test_without_an_admin_key_admin_calls_are_refused() -> None:
 
 
 def _call(cast: Cast, method: str, path: str, key: str, data: bytes) -> requests.Response:
-    filled = path.format(loop=cast.loop, replay=cast.replay, profile="p1", mailing="m1", account="owner", user="u1")
+    names = {"profile": "p1", "mailing": "m1", "account": "owner", "user": "u1", "attempt": "at_1"}
+    filled = path.format(loop=cast.loop, replay=cast.replay, **names)
     return cast.console.call(method, filled, key, data=data, headers=dict(JSON))

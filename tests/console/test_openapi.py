@@ -12,12 +12,13 @@ from pipeline.console.problems import KINDS, MEDIA_TYPE, Kind
 from tests.console.running import ADMIN, Console, running
 
 Json = dict[str, Any]
-PATHS = {"profile": "jane", "mailing": "spring-sale", "account": "acme", "user": "jane"}
+PATHS = {"profile": "jane", "mailing": "spring-sale", "account": "acme", "user": "jane", "attempt": "at_1"}
 # What the example of a call needs is not there: a file on a server, a loop that is verified.
 REFUSED = {
     "POST /v1/loops/{loop}/verify": 422,
     "POST /v1/loops/{loop}/test": 409,
     "POST /v1/loops/{loop}/replays": 409,
+    "POST /v1/loops/{loop}/attempts/{attempt}/again": 404,
 }
 
 

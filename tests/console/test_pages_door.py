@@ -9,7 +9,9 @@ import pytest
 
 from pipeline.console.pages import routes
 from pipeline.console.pages.headers import HEADERS
-from tests.console.running import Console, running
+from pipeline.kafka.memory import Memory
+from tests.console.attempting import attempt, attempts, event
+from tests.console.running import TOPICS, Console, running
 from tests.console.visitor import Visitor, editor, viewer
 
 OPEN = [("GET", "/"), ("GET", "/login"), ("POST", "/login"), ("POST", "/theme"), ("GET", "/static/{name}")]
@@ -20,6 +22,12 @@ SIGNED_IN = [
     ("GET", "/loops/{loop}/file"),
     ("GET", "/loops/{loop}/verify"),
     ("GET", "/loops/{loop}/test"),
+    ("GET", "/loops/{loop}/attempts"),
+    ("GET", "/loops/{loop}/attempts/{attempt}"),
+    ("GET", "/loops/{loop}/replays"),
+    ("GET", "/loops/{loop}/replays/{replay}"),
+    ("GET", "/loops/{loop}/replays/{replay}/progress"),
+    ("GET", "/loops/{loop}/history"),
 ]
 CHANGES = [
     ("GET", "/loops/new"),
@@ -33,6 +41,9 @@ CHANGES = [
     ("POST", "/loops/{loop}/settings"),
     ("POST", "/loops/{loop}/secrets"),
     ("POST", "/loops/{loop}/remove"),
+    ("POST", "/loops/{loop}/attempts/{attempt}/again"),
+    ("POST", "/loops/{loop}/replays"),
+    ("POST", "/loops/{loop}/replays/{replay}/cancel"),
 ]
 
 
@@ -44,20 +55,31 @@ class Cast(NamedTuple):
     viewer: Visitor
     stranger: Visitor
     loop: str
+    attempt: str
+    replay: str
+
+    def path(self, path: str) -> str:
+        return path.format(loop=self.loop, name="app.css", attempt=self.attempt, replay=self.replay)
 
     def ask(self, who: Visitor, method: str, path: str) -> "tuple[int, str, dict[str, str]]":
         """Status, text and headers."""
-        filled = path.format(loop=self.loop, name="app.css")
+        filled = self.path(path)
         answer = who.get(filled) if method == "GET" else who.post(filled)
         return answer.status_code, answer.text, {name.lower(): value for name, value in answer.headers.items()}
 
 
 @pytest.fixture(scope="module")
 def cast() -> Iterator[Cast]:
-    with running() as console:
+    memory = Memory(TOPICS)
+    with running(memory) as console:
         key, other = console.account("acme"), console.account("other")
         loop = console.loop(key)["id"]
-        yield Cast(console, editor(console, key), viewer(console), editor(console, other), loop)
+        attempt(memory, loop, event(memory))
+        [made] = attempts(console, key, loop)
+        span = {"from": "2026-03-20T09:00:00Z", "to": "2026-03-20T10:00:00Z", "dry_run": True}
+        replay = console.call("POST", f"/v1/loops/{loop}/replays", key, json=span).json()["id"]
+        people = editor(console, key), viewer(console), editor(console, other)
+        yield Cast(console, *people, loop, made["id"], replay)
 
 
 def test_the_tables_have_every_page() -> None:
@@ -116,7 +138,7 @@ def test_another_account_s_loop_is_not_there(cast: Cast, method: str, path: str)
 def test_a_form_from_elsewhere_is_refused(cast: Cast, method: str, path: str, token: str, origin: str) -> None:
     words = {"url": cast.console.url, "stranger": cast.stranger.token(), "own": cast.editor.token()}
     form, headers = {"token": token.format(**words)}, {"origin": origin.format(**words)}
-    answer = cast.editor.post(path.format(loop=cast.loop), form, headers=headers)
+    answer = cast.editor.post(cast.path(path), form, headers=headers)
     assert answer.status_code == 403
     assert "not sent from a page of this console" in answer.text
     assert cast.editor.is_in

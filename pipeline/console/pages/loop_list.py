@@ -41,12 +41,12 @@ class LoopListPages:
 
     async def pause(self, visit: Visit) -> Response:
         """`POST /loops/{loop}/pause`."""
-        loop = await self._calls.pause(visit.account, visit.loop)
+        loop = await self._calls.pause(visit.account, visit.by, visit.loop)
         return self._back(visit, f"{loop.name} is paused. What happens now is held for it.")
 
     async def resume(self, visit: Visit) -> Response:
         """`POST /loops/{loop}/resume`."""
-        loop = await self._calls.resume(visit.account, visit.loop)
+        loop = await self._calls.resume(visit.account, visit.by, visit.loop)
         return self._back(visit, f"{loop.name} goes on. What was held comes at a capped pace.")
 
     def _back(self, visit: Visit, told: str) -> Response:

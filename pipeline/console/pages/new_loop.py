@@ -40,7 +40,7 @@ class NewLoopPages:
         form, wrong = loop_form.checked(loop_form.asked(typed, new=True), LoopForm)
         if form is None:
             return self._form(visit, typed, wrong)
-        made = await self._calls.create(visit.account, form)
+        made = await self._calls.create(visit.account, visit.by, form)
         told = Flash(f"{made.name} was created.", loop=made.id, secret=made.secret)
         return self._door.say(visit, to(f"/loops/{made.id}/verify"), told)
 
@@ -57,7 +57,7 @@ class NewLoopPages:
     async def check(self, visit: Visit) -> Response:
         """`POST /loops/{loop}/verify`: looks for the file; where it isn't found, what was found instead."""
         try:
-            loop = await self._calls.verify(visit.account, visit.loop)
+            loop = await self._calls.verify(visit.account, visit.by, visit.loop)
         except Problem as problem:
             if problem.kind not in {"unverifiable", "changed"}:
                 raise

@@ -4,10 +4,11 @@ from typing import Any
 
 from starlette.responses import Response
 
+from pipeline.console.attempt_calls import AttemptCalls
 from pipeline.console.console import Console
 from pipeline.console.forms import LoopPatch
 from pipeline.console.loop_calls import LoopCalls
-from pipeline.console.pages import loop_form, refused, snippets
+from pipeline.console.pages import fared, loop_form, refused, snippets
 from pipeline.console.pages.door import Door
 from pipeline.console.pages.flash import Flash
 from pipeline.console.pages.loop_form import Typed
@@ -26,12 +27,13 @@ class LoopPages:
         self._picture = console.directory.picture
         self._health = console.health
         self._calls = LoopCalls(console)
+        self._attempts = AttemptCalls(console)
         self._door = door
         self._views = views
         self._snippets = snippets.every()
 
     async def overview(self, visit: Visit) -> Response:
-        """`GET /loops/{loop}`."""
+        """`GET /loops/{loop}?range=`."""
         loop = await self._calls.one(visit.account, visit.loop)
         now = self._effects.now()
         known = await self._health.of(visit.account, [loop.id], now)
@@ -40,9 +42,19 @@ class LoopPages:
             "wanted": loop_form.filter_sentence(loop),
             "secrets": self._secrets(visit),
             "health": known.get(loop.id),
+            "ranges": fared.NAMES,
+            "fared": await fared.fared(
+                self._attempts, fared.Whose(visit.account, loop.id), visit.query.get("range", ""), now
+            ),
             "snippets": self._snippets,
         }
         return self._views.page(visit, "loop.html", **shown)
+
+    async def history(self, visit: Visit) -> Response:
+        """`GET /loops/{loop}/history`."""
+        loop = await self._calls.one(visit.account, visit.loop)
+        changes = await self._calls.history(visit.account, visit.loop)
+        return self._views.page(visit, "history.html", loop=loop, changes=changes)
 
     async def settings(self, visit: Visit) -> Response:
         """`GET /loops/{loop}/settings`."""
@@ -56,7 +68,7 @@ class LoopPages:
         form, wrong = loop_form.checked(loop_form.asked(typed, new=False), LoopPatch)
         if form is None:
             return self._settings(visit, before, typed, wrong)
-        loop = await self._calls.change(visit.account, visit.loop, form)
+        loop = await self._calls.change(visit.account, visit.by, visit.loop, form)
         if loop.url != before.url:
             told = Flash("Saved. The address is new: prove it, and what happens meanwhile waits.")
             return self._door.say(visit, to(f"/loops/{loop.id}/verify"), told)
@@ -64,7 +76,7 @@ class LoopPages:
 
     async def rotate(self, visit: Visit) -> Response:
         """`POST /loops/{loop}/secrets`."""
-        made = await self._calls.rotate(visit.account, visit.loop)
+        made = await self._calls.rotate(visit.account, visit.by, visit.loop)
         told = Flash(
             "There is a new secret. The one before it signs too, for 24 hours.", "good", visit.loop, made.secret
         )

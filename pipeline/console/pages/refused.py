@@ -9,7 +9,7 @@ TITLES = {
     404: "There is nothing here",
     429: "Too many attempts",
     500: "Something broke on our side",
-    503: "Kafka does not answer",
+    503: "There is no answer now",
 }
 
 
@@ -46,6 +46,11 @@ def unavailable() -> Refused:
     return Refused(
         503, "The change was not acknowledged in time. It may still come: look, then try again.", {"retry-after": "5"}
     )
+
+
+def no_store() -> Refused:
+    """The store of attempts gives no answer."""
+    return Refused(503, "The store of attempts does not answer now. Try again in a moment.", {"retry-after": "2"})
 
 
 def fault() -> Refused:

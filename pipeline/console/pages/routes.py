@@ -6,10 +6,12 @@ from starlette.responses import Response
 from pipeline.console.console import Console
 from pipeline.console.pages import refused
 from pipeline.console.pages.assets import Assets
+from pipeline.console.pages.attempt_pages import AttemptPages
 from pipeline.console.pages.door import Door, Page
 from pipeline.console.pages.loop_list import LoopListPages
 from pipeline.console.pages.new_loop import NewLoopPages
 from pipeline.console.pages.one_loop import LoopPages
+from pipeline.console.pages.replay_pages import ReplayPages
 from pipeline.console.pages.sign_in import SignIn
 from pipeline.console.pages.views import Views
 
@@ -33,6 +35,7 @@ def pages(console: Console, door: Door, views: Views) -> list[Page]:
     """All of them; of two that fit an address the first answers."""
     entry, every = SignIn(console, door, views), LoopListPages(console, door, views)
     new, one = NewLoopPages(console, door, views), LoopPages(console, door, views)
+    attempts, replays = AttemptPages(console, door, views), ReplayPages(console, door, views)
     return [
         Page("GET", "/", entry.home, signed_in=False),
         Page("GET", "/login", entry.show, signed_in=False),
@@ -51,6 +54,15 @@ def pages(console: Console, door: Door, views: Views) -> list[Page]:
         Page("POST", "/loops/{loop}/verify", new.check, changes=True),
         Page("GET", "/loops/{loop}/test", new.trial),
         Page("POST", "/loops/{loop}/test", new.send, changes=True),
+        Page("GET", "/loops/{loop}/attempts", attempts.every),
+        Page("GET", "/loops/{loop}/attempts/{attempt}", attempts.one),
+        Page("POST", "/loops/{loop}/attempts/{attempt}/again", attempts.again, changes=True),
+        Page("GET", "/loops/{loop}/replays", replays.every),
+        Page("POST", "/loops/{loop}/replays", replays.create, changes=True),
+        Page("GET", "/loops/{loop}/replays/{replay}", replays.one),
+        Page("GET", "/loops/{loop}/replays/{replay}/progress", replays.progress),
+        Page("POST", "/loops/{loop}/replays/{replay}/cancel", replays.cancel, changes=True),
+        Page("GET", "/loops/{loop}/history", one.history),
         Page("GET", "/loops/{loop}/settings", one.settings, changes=True),
         Page("POST", "/loops/{loop}/settings", one.save, changes=True),
         Page("POST", "/loops/{loop}/secrets", one.rotate, changes=True),

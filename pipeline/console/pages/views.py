@@ -24,7 +24,13 @@ class Tab(NamedTuple):
 # A place is added here when its page is there.
 NAVIGATION = (Tab("Loops", "/loops"),)
 LABELS = {"url": "address", "max_in_flight": "POSTs at once", "rate": "POSTs a second"}
-LOOP_TABS = (Tab("Overview", ""), Tab("Settings", "/settings"))
+LOOP_TABS = (
+    Tab("Overview", ""),
+    Tab("Attempts", "/attempts"),
+    Tab("Replays", "/replays"),
+    Tab("History", "/history"),
+    Tab("Settings", "/settings"),
+)
 
 
 class Views:
@@ -39,7 +45,9 @@ class Views:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {one.__name__: one for one in (moment, day, iso, named, share, duration)}
+        self._environment.filters |= {
+            one.__name__: one for one in (moment, day, iso, named, share, duration, clock, number)
+        }
         self._environment.globals |= {
             "asset": assets.address,
             "navigation": NAVIGATION,
@@ -70,6 +78,16 @@ def day(time: datetime) -> str:
 def iso(time: datetime) -> str:
     """RFC 3339, to the second: what `<time datetime>` wants."""
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def clock(time: datetime) -> str:
+    """`24 Nov, 19:04:05.250`, in UTC: to the millisecond, so that attempts can be told apart."""
+    return f"{time.day} {time:%b, %H:%M:%S}.{time.microsecond // 1000:03}"
+
+
+def number(count: float) -> str:
+    """`12,345`."""
+    return f"{count:,.10g}"
 
 
 def share(part: float | None) -> str:

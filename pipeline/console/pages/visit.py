@@ -7,6 +7,7 @@ from fastapi import Request
 from starlette.datastructures import ImmutableMultiDict
 from starlette.responses import RedirectResponse, Response
 
+from pipeline.console.calls import API_KEY
 from pipeline.console.pages.flash import Flash
 from pipeline.console.pages.sessions import Session
 
@@ -31,6 +32,11 @@ class Visit:
         """The account that is signed in; only on pages that need a session."""
         assert self.session is not None  # noqa: S101 (the door let nobody else in)
         return self.session.account
+
+    @property
+    def by(self) -> str:
+        """Who that is, for what is written down of a change."""
+        return (self.session.user if self.session else None) or API_KEY
 
     @property
     def loop(self) -> str:

@@ -3,6 +3,7 @@
 
 const PAUSE_MS = 250; // between the last key and the question what would be sent
 const COPIED_MS = 1600;
+const POLL_MS = 1000;
 
 const address = () => location.pathname + location.search;
 let here = address();
@@ -88,6 +89,20 @@ async function copy(button) {
   setTimeout(() => { button.textContent = label; }, COPIED_MS);
 }
 
+// A part marked data-poll is asked for again until it no longer is.
+async function poll(part) {
+  const answer = await fetch(part.dataset.poll).catch(() => null);
+  if (!part.isConnected || answer?.redirected) return;
+  if (answer?.ok) {
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
+    const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+    part.replaceWith(document.adoptNode(fresh));
+    if (focused) document.getElementById(focused)?.focus();
+    part = fresh;
+  }
+  if (part.dataset.poll) setTimeout(poll, POLL_MS, part);
+}
+
 function begin() {
   reveal(document);
   for (const one of document.querySelectorAll("time[datetime]")) {
@@ -95,6 +110,7 @@ function begin() {
   }
   const field = document.querySelector("main input[type=search]");
   if (field) search(field);
+  for (const part of document.querySelectorAll("[data-poll]")) setTimeout(poll, POLL_MS, part);
 }
 
 document.addEventListener("submit", (event) => {

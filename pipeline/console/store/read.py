@@ -48,6 +48,17 @@ def attempts(connection: Connection, whose: Whose, wish: Wish, edge: Horizon) ->
     return Page(rows, Cursor(rows[-1].at, rows[-1].id) if len(newest) > len(rows) else None)
 
 
+def attempt(connection: Connection, whose: Whose, number: int, edge: Horizon) -> Row[tuple[object, ...]] | None:
+    """One attempt, by the number in its id."""
+    which = (
+        ATTEMPTS.c.id == number,
+        ATTEMPTS.c.loop == whose.loop,
+        ATTEMPTS.c.account == whose.account,
+        ATTEMPTS.c.at >= edge.rows,
+    )
+    return connection.execute(sql.select(ATTEMPTS).where(*which)).one_or_none()
+
+
 def counts(connection: Connection, whose: Whose, asked: Stretch, edge: Horizon) -> list[Counted]:
     """What was counted in each step, by state and type. Steps without anything have no row."""
     point = (COUNTS.c.slot - COUNTS.c.slot % asked.step).label("point")
