@@ -50,7 +50,19 @@ def wish(asked: AttemptsAsked) -> Wish:
 def page(found: Page) -> AttemptsShown:
     """The page as it is shown."""
     then = None if found.then is None else cursor.spelled(found.then)
-    return AttemptsShown(attempts=[_attempt(row) for row in found.rows], next_cursor=then)
+    return AttemptsShown(attempts=[one_shown(row) for row in found.rows], next_cursor=then)
+
+
+def one_shown(row: Row[Any]) -> AttemptShown:
+    """A row of the store as it is shown."""
+    found = row._mapping  # noqa: SLF001 (public, by SQLAlchemy's own word)
+    return AttemptShown(
+        id=f"at_{found['id']:x}",
+        at=_moment(found["at"]),
+        next_attempt=None if found["next_attempt"] is None else _moment(found["next_attempt"]),
+        timings=TimingsShown(**{name: found[name] for name in TIMINGS}),
+        **{name: found[name] for name in PLAIN},
+    )
 
 
 def stretch(asked: StatsAsked, now: datetime, edge: Horizon) -> Stretch:
@@ -75,17 +87,6 @@ def shown(asked: Stretch, rows: Sequence[stats.Counted]) -> StatsShown:
         step=spelled(timedelta(minutes=asked.step)),
         total=TotalShown(types=dict(sorted(whole.types.items())), **_sum(whole)),
         points=[PointShown(at=_minute(point), **_sum(found)) for point, found in points.items()],
-    )
-
-
-def _attempt(row: Row[Any]) -> AttemptShown:
-    found = row._mapping  # noqa: SLF001 (public, by SQLAlchemy's own word)
-    return AttemptShown(
-        id=f"at_{found['id']:x}",
-        at=_moment(found["at"]),
-        next_attempt=None if found["next_attempt"] is None else _moment(found["next_attempt"]),
-        timings=TimingsShown(**{name: found[name] for name in TIMINGS}),
-        **{name: found[name] for name in PLAIN},
     )
 
 

@@ -14,9 +14,17 @@ from pipeline.console.loops import Random, Seals
 from pipeline.console.track import Tracking
 from pipeline.console.trial import Answered
 from pipeline.deliver.stage import Post
+from pipeline.model.events import Event
 from pipeline.model.replays import Range
 from pipeline.settings import Network
 from pipeline.verification import Fetched
+
+
+class Scan(NamedTuple):
+    """Events that a scan found, the oldest first; `cut` where there were more records than it looks at."""
+
+    events: list[Event]
+    cut: bool
 
 
 class Past(Protocol):
@@ -28,6 +36,13 @@ class Past(Protocol):
 
     def delivered(self, ends: Mapping[int, int]) -> Awaitable[bool]:
         """Whether all before these offsets of `replays`, by partition, was posted once, or waits for a retry."""
+        ...
+
+    def of_profile(self, account: str, profile: str, since: datetime) -> Awaitable[Scan | None]:
+        """The profile's events that were written since then, as far as a bounded scan backward comes.
+
+        None where Kafka does not give them in time.
+        """
         ...
 
 

@@ -1,18 +1,34 @@
 """What Kafka knows of the past, asked on a thread of its own: where a time stands in `events`, and what was sent."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
 from pipeline import topics
-from pipeline.kafka.seam import Kafka
+from pipeline.console.console import Scan
+from pipeline.kafka.murmur2 import partition_of
+from pipeline.kafka.seam import Kafka, at_hand
+from pipeline.model.events import Event
 from pipeline.model.ids import milliseconds
 from pipeline.model.replays import Range
 
+log = logging.getLogger(__name__)
 Out = TypeVar("Out")
+
+SCANNED = 20_000  # records of one partition
+AT_ONCE = 1000
+MOST_EVENTS = 1000  # of one profile: its newest
+SCAN_SECONDS = 8.0
+# Twenty thousand records are 20 MB or so: by librdkafka's defaults a reader would hold 64 MB of them.
+READ_AHEAD = {"queued.max.messages.kbytes": 8192, "fetch.max.bytes": 4_000_000}
 
 
 class Past:
@@ -30,6 +46,18 @@ class Past:
         """Whether all before these offsets of `replays`, by partition, was posted once, or waits for a retry."""
         return await self._on_thread(partial(self._delivered, ends))
 
+    async def of_profile(self, account: str, profile: str, since: datetime) -> Scan | None:
+        """The profile's events that were written since then, among the newest 20,000 records of its partition.
+
+        The newest 1,000 of them; None where the broker does not give them within 8 s.
+        """
+        try:
+            async with asyncio.timeout(SCAN_SECONDS):
+                return await self._on_thread(partial(self._of_profile, account, profile, since))
+        except (KafkaException, TimeoutError) as failed:
+            log.warning("the events of a profile were not read: %r", failed)
+            return None
+
     def close(self) -> None:
         """Ends the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -45,6 +73,49 @@ class Past:
         places = {(topics.REPLAYS, partition): end for partition, end in ends.items()}
         reached = self._kafka.committed("loopwire-deliver", places)
         return all(reached.get(place, 0) >= end for place, end in places.items())
+
+    def _of_profile(self, account: str, profile: str, since: datetime) -> Scan:
+        key = f"{account}/{profile}".encode()
+        place = topics.EVENTS, partition_of(key, self._kafka.partitions([topics.EVENTS])[topics.EVENTS])
+        end = self._kafka.ends([place])[place]
+        first = self._kafka.since([place], milliseconds(since))[place]
+        start = max(first, end - SCANNED)
+        events: list[Event] = []
+        values = self._values(place[1], start, end, key) if start < end else []
+        for value in values[-MOST_EVENTS:]:
+            try:
+                event = msgspec.json.decode(value, type=Event)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                log.debug("an event of %s can't be read", key)
+                continue
+            if (event.account, event.profile) == (account, profile):
+                events.append(event)
+        return Scan(events, start > first or len(values) > MOST_EVENTS)
+
+    def _values(self, partition: int, start: int, end: int, key: bytes) -> list[bytes]:
+        """What stands under the key from `start` to before `end`."""
+        values: list[bytes] = []
+        reader = self._kafka.consumer("loopwire-past", **READ_AHEAD, **{"enable.partition.eof": True})
+        deadline = time.monotonic() + SCAN_SECONDS
+        try:
+            reader.assign([TopicPartition(self._kafka.full(topics.EVENTS), partition, start)])
+            reached = start
+            while reached < end:
+                if time.monotonic() > deadline:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "events are not read in time"))  # noqa: SLF001
+                for message in at_hand(reader, AT_ONCE, 0.25):
+                    error, offset = message.error(), message.offset() or 0
+                    if error is None:
+                        reached = offset + 1
+                        if message.key() == key and offset < end:
+                            values.append(message.value() or b"")
+                    elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                        reached = end  # the last offsets may be no records
+                    elif error.fatal():
+                        raise KafkaException(error)
+        finally:
+            reader.close()
+        return values
 
     async def _on_thread(self, work: Callable[[], Out]) -> Out:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

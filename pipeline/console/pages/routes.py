@@ -10,6 +10,7 @@ from pipeline.console.pages.door import Door, Page
 from pipeline.console.pages.loop_list import LoopListPages
 from pipeline.console.pages.new_loop import NewLoopPages
 from pipeline.console.pages.one_loop import LoopPages
+from pipeline.console.pages.recipients import RecipientPages
 from pipeline.console.pages.sign_in import SignIn
 from pipeline.console.pages.views import Views
 
@@ -33,12 +34,14 @@ def pages(console: Console, door: Door, views: Views) -> list[Page]:
     """All of them; of two that fit an address the first answers."""
     entry, every = SignIn(console, door, views), LoopListPages(console, door, views)
     new, one = NewLoopPages(console, door, views), LoopPages(console, door, views)
+    recipients = RecipientPages(console, views)
     return [
         Page("GET", "/", entry.home, signed_in=False),
         Page("GET", "/login", entry.show, signed_in=False),
         Page("POST", "/login", entry.sign_in, signed_in=False),
         Page("POST", "/theme", entry.set_theme, signed_in=False),
         Page("POST", "/logout", entry.sign_out),
+        Page("GET", "/recipients", recipients.find),
         Page("GET", "/loops", every.every),
         Page("GET", "/loops/new", new.form, changes=True),
         Page("POST", "/loops/new", new.create, changes=True),

@@ -22,7 +22,7 @@ class Tab(NamedTuple):
 
 
 # A place is added here when its page is there.
-NAVIGATION = (Tab("Loops", "/loops"),)
+NAVIGATION = (Tab("Loops", "/loops"), Tab("Recipients", "/recipients"))
 LOOP_TABS = (Tab("Overview", ""), Tab("Settings", "/settings"))
 
 
