@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
@@ -52,7 +52,11 @@ class RecipientPages:
         events = await self._events(visit.account, word, profiles)
         names = {loop.id: loop.name for loop in self._picture.loops_of(visit.account)}
         found = timeline.of(events.events, attempts.rows if attempts else [], names)
-        shown = {"found": found[:MOST_SHOWN], "said": _said(attempts, events, len(found)), "names": names}
+        shown: dict[str, Any] = {
+            "found": found[:MOST_SHOWN],
+            "said": _said(attempts, events, len(found)),
+            "names": names,
+        }
         return self._views.page(visit, "recipients.html", asked=word, **shown)
 
     async def _attempts(self, account: str, word: str) -> Found | None:

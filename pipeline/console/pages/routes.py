@@ -7,11 +7,13 @@ from pipeline.console.console import Console
 from pipeline.console.pages import refused
 from pipeline.console.pages.assets import Assets
 from pipeline.console.pages.door import Door, Page
+from pipeline.console.pages.live import LivePages
 from pipeline.console.pages.loop_list import LoopListPages
 from pipeline.console.pages.new_loop import NewLoopPages
 from pipeline.console.pages.one_loop import LoopPages
 from pipeline.console.pages.recipients import RecipientPages
 from pipeline.console.pages.sign_in import SignIn
+from pipeline.console.pages.system import SystemPage
 from pipeline.console.pages.views import Views
 
 METHODS = {"GET": ["GET", "HEAD"], "POST": ["POST"]}
@@ -34,14 +36,21 @@ def pages(console: Console, door: Door, views: Views) -> list[Page]:
     """All of them; of two that fit an address the first answers."""
     entry, every = SignIn(console, door, views), LoopListPages(console, door, views)
     new, one = NewLoopPages(console, door, views), LoopPages(console, door, views)
-    recipients = RecipientPages(console, views)
+    recipients, live, system = (
+        RecipientPages(console, views),
+        LivePages(console, door, views),
+        SystemPage(console, views),
+    )
     return [
         Page("GET", "/", entry.home, signed_in=False),
         Page("GET", "/login", entry.show, signed_in=False),
         Page("POST", "/login", entry.sign_in, signed_in=False),
         Page("POST", "/theme", entry.set_theme, signed_in=False),
         Page("POST", "/logout", entry.sign_out),
+        Page("GET", "/watch", live.show),
+        Page("GET", "/watch/stream", live.stream),
         Page("GET", "/recipients", recipients.find),
+        Page("GET", "/system", system.show, operators=True),
         Page("GET", "/loops", every.every),
         Page("GET", "/loops/new", new.form, changes=True),
         Page("POST", "/loops/new", new.create, changes=True),
