@@ -35,6 +35,7 @@ DOORS = {
     "deliver.rechecks": "looks for verification files again for deliver's run.py",
     "console.watching": "reads what happens now for console's run.py",
     "console.probing": "asks stages and Kafka how they are for console's run.py",
+    "enrich.rewind": "reads hits of before again for enrich's run.py",
     "console.past": "asks Kafka of the past for console's run.py",
     "console.recorder": "reads attempts into the store for console's run.py",
     "console.store.database": "holds the connections of the store for console's run.py",

@@ -53,6 +53,10 @@ class World(Protocol[Mark]):
         """Unix seconds."""
         ...
 
+    def late(self) -> bool:
+        """Whether this process is behind with its own work: then no lane is to blame for being full."""
+        ...
+
     def later(self, seconds: float, do: Callable[[], None]) -> None:
         """Calls `do` then."""
         ...
@@ -146,7 +150,7 @@ class Dispatch(Generic[Mark]):
             self._world.begin(job)
             self._drive(delivery.loop)
             return True
-        if queue.stuck(now):
+        if queue.stuck(now, self._world.late()):
             self._world.begin(job)
             self._world.end(job, [onward(delivery, self._ladder, now) or held(delivery, self._ladder, now)])
             return True

@@ -12,6 +12,7 @@ Job = TypeVar("Job")
 IN_FLIGHT = 32  # POSTs at a time to one loop that sets no max_in_flight
 QUEUE = 256  # deliveries of one loop that wait in memory, of now and of the past each
 PATIENCE_SECONDS = 0.1  # a full lane may hold its partition this long, then its deliveries climb the ladder as held
+MOVES = 4  # POSTs that begin within its patience, by which a queue moves
 EARLY_SECONDS = 0.005  # a timer of PATIENCE_SECONDS may come so much before its time
 
 
@@ -33,9 +34,17 @@ class Queue(Generic[Job]):
         self.jobs.append(job)
         return True
 
-    def stuck(self, now: float) -> bool:
-        """Whether it has been full for longer than others can be asked to wait."""
-        return self._full_since is not None and now - self._full_since > PATIENCE_SECONDS - EARLY_SECONDS
+    def stuck(self, now: float, late: bool = False) -> bool:
+        """Whether it has been full for longer than others can be asked to wait.
+
+        `late`: this very process is behind, so a queue that moves at all is not to blame.
+        """
+        if self._full_since is None or now - self._full_since <= PATIENCE_SECONDS - EARLY_SECONDS:
+            return False
+        if late and self._begun >= MOVES:
+            self._full_since, self._begun = now, 0
+            return False
+        return True
 
     def begin(self) -> Job:
         """The next job, counted as in flight."""

@@ -42,6 +42,8 @@ FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 SETTLE_SECONDS = 5.0  # a POST still in flight after that is made again by the partition's next owner
 POST_SECONDS = 15.0
+PULSE_SECONDS, PULSE_WEIGHT = 0.02, 4  # how often the lateness is taken, and how many of them make the mean
+LATE_SECONDS = 0.008  # idle it is below 0.001; posting all it can, a loop of this process is 0.02 and more behind
 
 ATTEMPTS = metrics.counter("loopwire_deliver_attempts", "POSTs made")
 SECONDS = metrics.histogram(
@@ -58,12 +60,30 @@ class Mark(NamedTuple):
     offset: int
 
 
+class Pulse:
+    """How late this event loop comes to what was to be done by now: it is behind, or the machine is."""
+
+    def __init__(self) -> None:
+        self.late = False
+
+    async def run(self) -> None:
+        """Takes it until cancelled."""
+        clock = asyncio.get_running_loop().time
+        lateness = 0.0
+        while True:
+            due = clock() + PULSE_SECONDS
+            await asyncio.sleep(PULSE_SECONDS)
+            lateness += (clock() - due - lateness) / PULSE_WEIGHT
+            self.late = lateness > LATE_SECONDS
+
+
 class Wire:
     """The world as dispatch knows it: this event loop, libcurl and one Kafka producer."""
 
     def __init__(self, kafka: Kafka, guard: Guard) -> None:
         self.outbox = Outbox(kafka, kafka.producer())
         self.broken: asyncio.Queue[BaseException] = asyncio.Queue()
+        self.pulse = Pulse()
         self.turns: dict[Place, bool] = {}  # partitions to pause or resume, for the thread that fetches
         self.dispatch: Dispatch[Mark]
         self._loop = asyncio.get_running_loop()
@@ -72,6 +92,9 @@ class Wire:
 
     def now(self) -> float:
         return time.time()
+
+    def late(self) -> bool:
+        return self.pulse.late
 
     def later(self, seconds: float, do: Callable[[], None]) -> None:
         self._loop.call_later(seconds, do)
@@ -267,7 +290,7 @@ class Deliver:
         server = health.serve(*self._address, lambda: self.ready)
         await self._deliveries.open()
         self._router.start()
-        work = [self._deliveries.feed(), self._wire.outbox.run()]
+        work = [self._deliveries.feed(), self._wire.outbox.run(), self._wire.pulse.run()]
         if self._rechecks is not None:
             work.append(self._rechecks.run())
         tasks = [asyncio.create_task(one) for one in work]

@@ -5,7 +5,7 @@ bytes, and what a newer capture put into a hit passes through an older enrich. A
 read as its last, so what the tables say counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ from pipeline.model.hits import AnyHit
 
 Tail = bytes  # b',"tags":["a"]': what a row adds to an event
 Rows = Mapping[bytes, Tail]
+Told = Callable[[AnyHit], Tail]
 Row = TypeVar("Row")
 
 
@@ -45,22 +46,30 @@ class UnreadableError(ValueError):
     """A record can't be read; the message is its reason."""
 
 
-def event_of(key: bytes | None, value: bytes | None, profiles: Rows, tags: Rows) -> bytes:
+def event_of(key: bytes | None, value: bytes | None, profiles: Rows, tags: Rows, told: Told) -> bytes:
     """The event of a hit, JSON; UnreadableError where the hit can't be read or its key is another profile's.
 
-    A hit whose profile or mailing is unknown becomes an event without what is unknown.
+    A hit whose profile or mailing is unknown becomes an event without what is unknown. `told` says what the hit's
+    request tells of who made it.
     """
+    hit = hit_of(key, value)
+    who = profiles.get(key or b"", b"")
+    what = tags.get(f"{hit.account}/{hit.mailing}".encode(), b"")
+    added = told(hit) + who + what
+    return (value or b"").rstrip()[:-1] + added + b"}" if added else value or b""
+
+
+def hit_of(key: bytes | None, value: bytes | None) -> AnyHit:
+    """The hit a record holds; UnreadableError where it holds none or its key is another profile's."""
     if value is None:
         raise UnreadableError("value: is null, which no hit is")
     try:
-        hit = _hit.decode(value)
+        hit: AnyHit = _hit.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         raise UnreadableError(f"value: {wrong}") from wrong
     if key != f"{hit.account}/{hit.profile}".encode():
         raise UnreadableError(f"key: is {_shown(key)}, but the value is of {hit.account}/{hit.profile}")
-    who = profiles.get(key, b"")
-    what = tags.get(f"{hit.account}/{hit.mailing}".encode(), b"")
-    return value.rstrip()[:-1] + who + what + b"}" if who or what else value
+    return hit
 
 
 def profile_tail(key: bytes, value: bytes) -> Tail:

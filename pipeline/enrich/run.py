@@ -17,6 +17,10 @@ from mode import Service
 
 from pipeline import health, metrics, topics
 from pipeline.enrich.changes import change_of
+from pipeline.enrich.join import Tail
+from pipeline.enrich.reader import Readers
+from pipeline.enrich.rewind import Rewind
+from pipeline.enrich.seen import Seen
 from pipeline.enrich.stage import buried, outcome
 from pipeline.enrich.tables import Tables
 from pipeline.kafka.admin import check_family
@@ -27,6 +31,7 @@ from pipeline.kafka.mirror import Apply, Mirror
 from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.receipt import Receipt
 from pipeline.kafka.seam import Kafka, Message
+from pipeline.model.hits import AnyHit
 from pipeline.record import Record
 from pipeline.settings import Settings, SettingsError, read
 
@@ -51,6 +56,7 @@ class Joiner:
 
     def __init__(self, kafka: Kafka) -> None:
         self.tables = Tables()
+        self.seen: dict[int, Seen] = {}
         self.outbox = Outbox(kafka, kafka.producer())
         self.broken: asyncio.Queue[Exception] = asyncio.Queue()
         self._kafka = kafka
@@ -60,12 +66,13 @@ class Joiner:
         """Writes an output for each hit; returns before all are acknowledged."""
         # Taken before the ledger is opened: rows are dropped only after it was retired.
         profiles, tags = self.tables.profiles(batch.partition), self.tables.tags
+        told = self.seen[batch.partition].of if batch.partition in self.seen else _nothing
         receipt = Receipt(batch.ledger, batch.first, batch.end, self.refuse)
         if not receipt.owed:
             return  # revoked while it waited: its next owner reads it again
         receipt.expect(len(batch.messages))
         for message in batch.messages:
-            await self._write(message, outcome(message, profiles, tags), receipt)
+            await self._write(message, outcome(message, profiles, tags, told), receipt)
         receipt.complete()
         self.outbox.wake()
         READ.inc(len(batch.messages))
@@ -101,6 +108,11 @@ class Joiner:
                 if not isinstance(output, bytes):
                     raise
                 output = buried(message, f"events: {refused.args[0].str()}")
+
+
+def _nothing(_hit: AnyHit) -> Tail:
+    """Of a partition that was revoked: nobody will see it."""
+    return b""
 
 
 class Changes:
@@ -214,6 +226,9 @@ class Hits(Service):
         rows: dict[str, Apply] = {topics.PROFILES: tables.put_profile, topics.TAGS: tables.put_tags}
         self._mirror = Mirror(self._kafka, rows, {topics.PROFILES: self._changes.see})
         self._leaving.callback(self._mirror.close)
+        self._readers = Readers()
+        self._rewind = Rewind(self._kafka)
+        self._leaving.callback(self._rewind.close)
         self._mirror.follow_all([topics.TAGS])
         self._mirror.catch_up()
         self._hits = Feed(self._kafka, "enrich", [topics.HITS], Moves(self._gain, self._settle, self._lose))
@@ -221,6 +236,8 @@ class Hits(Service):
 
     def _fetch(self) -> list[Batch]:
         batches = self._hits.fetch(AT_ONCE, FETCH_SECONDS)
+        for batch in batches:
+            self._prepare(batch)
         if batches:
             self._mirror.catch_up()  # a hit sees every change acknowledged before the hit was
         else:
@@ -229,6 +246,13 @@ class Hits(Service):
             self._hits.commit()
             self._committed_at = time.monotonic()
         return batches
+
+    def _prepare(self, batch: Batch) -> None:
+        """What was lately clicked is known before the first batch of a partition that came."""
+        if batch.partition not in self._joiner.seen:
+            seen = Seen(self._readers)
+            self._rewind.to(batch.messages[0], seen)
+            self._joiner.seen[batch.partition] = seen
 
     def _gain(self, places: Places) -> None:
         profiles = [(topics.PROFILES, partition) for _, partition in places]
@@ -252,6 +276,7 @@ class Hits(Service):
         self._joiner.tables.drop(partition for _, partition in places)
         for _, partition in places:
             self._changes.disown(partition)
+            self._joiner.seen.pop(partition, None)
 
     async def _on_thread(self, work: Callable[[], Out]) -> Out:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -44,6 +44,6 @@ def deliveries(loops: list[Loop], profile_count: int) -> Iterator[Record]:
     turn = itertools.cycle(loops)
     for hit, (_, key, value, *_) in ((one, next(hit_records([one]))) for one in hits(profile_count)):
         wanting = next(turn)
-        event = msgspec.Raw(event_of(key, value, who, what))
+        event = msgspec.Raw(event_of(key, value, who, what, lambda _hit: b""))
         delivery = Delivery(id=delivery_id(hit.id, wanting.id), loop=wanting.id, account=hit.account, event=event)
         yield Record(DELIVERIES, wanting.id.encode(), encode(delivery))

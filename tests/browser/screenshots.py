@@ -1,7 +1,7 @@
-"""Every page as a browser draws it, by day and by night, on a desk and in a hand: `python -m tests.browser.screenshots`.
+"""Every page as a browser draws it, by day and by night, on a desk and in a hand.
 
-The folder they go into is the argument (default `build/screenshots`). Needs Playwright and a Chromium, the one that
-LOOPWIRE_TEST_CHROMIUM names or Debian's.
+`python -m tests.browser.screenshots FOLDER`; without a folder they go into `build/screenshots`. Needs Playwright and a
+Chromium: the one that LOOPWIRE_TEST_CHROMIUM names, or Debian's.
 """
 
 import os
@@ -30,7 +30,7 @@ class Screen(NamedTuple):
 
 
 SCREENS = [
-    Screen(f"{name}-{theme}", width, height, theme)  # type: ignore[arg-type]
+    Screen(f"{name}-{theme}", width, height, theme)
     for theme in ("light", "dark")
     for name, width, height in (("desk", 1280, 860), ("phone", 390, 844))
 ]
@@ -109,7 +109,6 @@ def main(folder: Path) -> None:
         for screen in SCREENS:
             with cast() as one:
                 page = window(chromium, screen, one.console.url)
-                page.on("console", lambda said: sys.stderr.write(f"{said.type}: {said.text}\n"))
                 for name in tour(page, one):
                     page.screenshot(path=folder / f"{name}-{screen.name}.png", full_page=name != "menu")
                     if wide := overflow(page):

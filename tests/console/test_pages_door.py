@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from unittest.mock import MagicMock
 
 import pytest
-from fastapi.routing import APIRoute
 
-from pipeline.console.api import build
-from pipeline.console.console import Keys
+from pipeline.console.pages import routes
 from pipeline.console.pages.headers import HEADERS
 from tests.console.running import Console, running
 from tests.console.visitor import Visitor, editor, viewer
@@ -40,7 +38,6 @@ CHANGES = [
 ]
 # Asked by tests of their own: one does not end, the other is the operator's.
 APART = [("GET", "/watch/stream"), ("GET", "/system")]
-OTHERS = {"/docs", "/live", "/ready", "/metrics", "/openapi.json"}
 
 
 class Cast(NamedTuple):
@@ -68,15 +65,10 @@ def cast() -> Iterator[Cast]:
 
 
 def test_the_tables_have_every_page() -> None:
-    app = build(_console())
-    served = {(method, route.path) for route in app.routes if isinstance(route, APIRoute) for method in route.methods}
-    pages = {one for one in served if not one[1].startswith("/v1/") and one[1] not in OTHERS and one[0] != "HEAD"}
-    assert pages == {*OPEN, *SIGNED_IN, *CHANGES, *APART}
-
-
-def _console() -> Any:
-    """A console that only has to be built, never to answer."""
-    return MagicMock(keys=Keys("", b"m" * 32))
+    every = routes.pages(MagicMock(), MagicMock(), MagicMock())  # they are listed, none is asked
+    assert {(page.method, page.path) for page in every if not page.signed_in} == set(OPEN[:-1])
+    assert {(page.method, page.path) for page in every if page.changes} == set(CHANGES)
+    assert {(page.method, page.path) for page in every} == {*OPEN[:-1], *SIGNED_IN, *CHANGES, *APART}
 
 
 @pytest.mark.parametrize(("method", "path"), SIGNED_IN + CHANGES)
@@ -98,7 +90,13 @@ def test_a_viewer_changes_nothing(cast: Cast, method: str, path: str) -> None:
 def test_a_viewer_sees_all_and_no_button_that_changes(cast: Cast, method: str, path: str) -> None:
     status, text, _ = cast.ask(cast.viewer, method, path)
     assert status == 200
-    assert set(re.findall(r'<form[^>]*action="([^"]*)"', text)) <= {"/theme", "/logout", "/loops", "/watch", "/recipients"}
+    assert set(re.findall(r'<form[^>]*action="([^"]*)"', text)) <= {
+        "/theme",
+        "/logout",
+        "/loops",
+        "/watch",
+        "/recipients",
+    }
     assert "/loops/new" not in text
     assert "/settings" not in text or "steps" in text
 

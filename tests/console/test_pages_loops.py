@@ -67,10 +67,15 @@ def test_loops_are_listed_and_searched_and_what_is_typed_is_escaped(cast: Cast) 
     page = cast.visitor.get("/loops").text
     assert "&lt;b&gt;Shop&lt;/b&gt; &amp; co" in page
     assert "<b>Shop" not in page
-    for asked, found in (("crm", ["CRM"]), ("BOUNCE", ["CRM"]), ("unverified shop", ["<b>Shop</b> & co"]), ("x y", [])):
+    for asked, found in (
+        ("crm", ["CRM"]),
+        ("BOUNCE", ["CRM"]),
+        ("unverified shop", ["<b>Shop</b> & co"]),
+        ("99 shop", []),
+    ):
         page = cast.get(f"/loops?q={asked}")
         assert re.findall(r'<a href="/loops/lp_\w+">(.*?)</a>', page) == found
-        assert ("No loop fits" in page) and (not found) == ('id="none-found">' in page)
+        assert ('id="none-found">' in page) == (not found)
 
 
 def test_a_loop_is_made_and_its_secret_shown_once(cast: Cast) -> None:

@@ -35,6 +35,7 @@ class World:
     def __init__(self) -> None:
         self.clock = NOW
         self.lost: set[int] = set()
+        self.is_late = False
         self.paused: list[bool] = []
         self.is_paused: dict[Place, bool] = {}
         self.begun: list[int] = []
@@ -50,6 +51,9 @@ class World:
 
     def now(self) -> float:
         return self.clock
+
+    def late(self) -> bool:
+        return self.is_late
 
     def later(self, seconds: float, do: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (self.clock + seconds, next(self._ticket), do))
@@ -232,6 +236,27 @@ def test_a_full_lane_holds_its_partition_for_100_ms_at_most_then_what_it_can_t_t
         assert found["holds"] == 1
         assert not {"attempts", "history"} & set(found), "it cost no attempt"
         assert found["due"] == found["leaves"] == pytest.approx(world.clock + 5, abs=0.02)
+
+
+def test_a_process_that_is_behind_blames_no_lane_that_moves(world: World) -> None:
+    world.is_late = True
+    marks = world.take(*_many(1000))
+    for _ in range(200):  # five answers in 100 ms, for two seconds
+        world.advance(0.02)
+        for mark in list(world.posts)[:1]:
+            world.answer(mark)
+    assert {tuple(_topics(records)) for records in world.ended.values()} == {("attempts",)}
+    world.is_late = False
+    world.advance(0.2)
+    assert [mark for mark in marks if _topics(world.ended.get(mark, [])) == ["deliveries-retry-5s"]]
+
+
+def test_a_process_that_is_behind_lets_go_of_a_lane_that_does_not_move(world: World) -> None:
+    world.is_late = True
+    late, fast = _stall(world)
+    world.advance(0.2)
+    assert world.posted == [0, *fast]
+    assert all(_topics(world.ended[mark]) == ["deliveries-retry-5s"] for mark in late)
 
 
 def test_while_it_is_full_nothing_more_of_it_holds_its_partition(world: World) -> None:

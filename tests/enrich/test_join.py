@@ -20,7 +20,7 @@ WHAT = b',"tags":["sale","spring"]'
 
 
 def _event(value: bytes, who: Tail = WHO, what: Tail = WHAT) -> bytes:
-    return event_of(KEY, value, {KEY: who} if who else {}, {MAILING: what} if what else {})
+    return event_of(KEY, value, {KEY: who} if who else {}, {MAILING: what} if what else {}, lambda _hit: b"")
 
 
 def _profile(**row: Any) -> Tail:
@@ -125,7 +125,7 @@ def test_of_a_name_that_stands_twice_in_a_hit_the_last_counts_for_its_key_too() 
 )
 def test_a_hit_that_can_t_be_read_says_why(key: bytes | None, value: bytes | None, reason: str | None) -> None:
     with pytest.raises(UnreadableError) as refused:
-        event_of(key, value, {KEY: WHO}, {MAILING: WHAT})
+        event_of(key, value, {KEY: WHO}, {MAILING: WHAT}, lambda _hit: b"")
     assert str(refused.value).startswith(("value: ", "key: "))
     if reason is not None:
         assert str(refused.value) == reason

@@ -4,11 +4,16 @@ import pytest
 
 from pipeline.enrich.stage import buried, outcome
 from pipeline.kafka.memory import Message
+from pipeline.model.hits import AnyHit
 from pipeline.record import Record
 from tests.examples import raw
 
 KEY = b"shop/jane"
 OPEN = raw("hit.v1", "open")
+
+
+def _nothing(_hit: AnyHit) -> bytes:
+    return b""
 
 
 def _message(value: bytes | None, key: bytes | None = KEY) -> Message:
@@ -21,7 +26,7 @@ def _dead(value: bytes | None, reason: bytes, key: bytes = KEY) -> Record:
 
 
 def test_a_hit_is_the_event_it_becomes() -> None:
-    assert outcome(_message(OPEN), {KEY: b',"recipient":"jane@mail.example"'}, {}) == (
+    assert outcome(_message(OPEN), {KEY: b',"recipient":"jane@mail.example"'}, {}, _nothing) == (
         OPEN.rstrip()[:-1] + b',"recipient":"jane@mail.example"}'
     )
 
@@ -36,13 +41,13 @@ def test_a_hit_is_the_event_it_becomes() -> None:
     ],
 )
 def test_what_is_none_goes_as_it_came_to_the_dead(value: bytes | None, key: bytes | None, reason: bytes) -> None:
-    assert outcome(_message(value, key), {}, {}) == _dead(value, reason, key or b"")
+    assert outcome(_message(value, key), {}, {}, _nothing) == _dead(value, reason, key or b"")
 
 
 @pytest.mark.parametrize("name", ["unknown-type", "no-type", "no-profile", "details-are-a-list", "time-without-zone"])
 def test_every_rejected_example_is_buried(name: str) -> None:
     value = raw("hit.v1/rejected", name)
-    record = outcome(_message(value), {}, {})
+    record = outcome(_message(value), {}, {}, _nothing)
     assert isinstance(record, Record)
     assert (record.topic, record.value) == ("hits-dead", value)
 

@@ -10,7 +10,10 @@ import requests
 from tests.customer import Call, Customer
 from tests.story.conftest import Sender
 
-READER = {"User-Agent": "Mozilla/5.0 Firefox/140.0", "Referer": "https://mail.example/"}
+READER = {
+    "User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Referer": "https://mail.example/",
+}
 
 
 def fetch(url: str) -> requests.Response:
@@ -44,8 +47,12 @@ def test_an_open_and_a_click_arrive_signed_with_recipient_fields_and_tags(sender
         "account": sender.account,
         "fields[city]": "Utrecht",
         "interests": ["tea"],
+        "machine": "false",
+        "client": "Firefox 140",
+        "system": "Windows 10",
+        "device": "desktop",
     }
-    changing = {"event", "timestamp", "time", "client", "system", "device"}
+    changing = {"event", "timestamp", "time"}
     for kind, more in (("open", {}), ("click", {"original": "https://shop.example/a?b=c"})):
         form = {name: value for name, value in calls[kind].form.items() if name not in changing}
         assert form == known | {"type": kind} | more

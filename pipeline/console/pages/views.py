@@ -29,6 +29,7 @@ NAVIGATION = (
     Tab("Recipients", "/recipients"),
     Tab("System", "/system", operators=True),
 )
+LABELS = {"url": "address", "max_in_flight": "POSTs at once", "rate": "POSTs a second"}
 LOOP_TABS = (Tab("Overview", ""), Tab("Settings", "/settings"))
 
 
@@ -43,15 +44,7 @@ class Views:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {
-            "clock": clock,
-            "moment": moment,
-            "day": day,
-            "named": named,
-            "iso": iso,
-            "share": share,
-            "duration": duration,
-        }
+        self._environment.filters |= {one.__name__: one for one in (clock, moment, day, iso, named, share, duration)}
         self._environment.globals |= {
             "asset": assets.address,
             "navigation": NAVIGATION,
@@ -80,9 +73,7 @@ def moment(time: datetime) -> str:
 
 def named(field: str) -> str:
     """A field of a form, as its page calls it."""
-    return {"url": "address", "max_in_flight": "POSTs at once", "rate": "POSTs a second"}.get(
-        field, field.replace("_", " ")
-    )
+    return LABELS.get(field, field.replace("_", " "))
 
 
 def day(time: datetime) -> str:

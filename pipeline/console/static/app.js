@@ -4,6 +4,9 @@
 const PAUSE_MS = 250; // between the last key and the question what would be sent
 const COPIED_MS = 1600;
 
+const address = () => location.pathname + location.search;
+let here = address();
+
 // A form marked data-swap is posted here, and the page's main part replaced by the answer's.
 async function swap(form, button) {
   const body = new URLSearchParams(new FormData(form));
@@ -18,6 +21,7 @@ async function swap(form, button) {
     document.querySelector("main").replaceWith(document.adoptNode(page.querySelector("main")));
     document.title = page.title;
     if (there.href !== location.href) history.pushState(null, "", there.href);
+    here = address();
     begin();
     const told = document.querySelector("[role=status], [role=alert]") || document.querySelector("h1");
     told.tabIndex = -1;
@@ -28,26 +32,33 @@ async function swap(form, button) {
   }
 }
 
-function preview(form) {
-  let waiting, asked = 0;
-  const ask = async () => {
-    const mine = ++asked;
-    const answer = await fetch(form.dataset.preview, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-    if (!answer.ok || answer.redirected || mine !== asked) return;
-    const text = await answer.text();
-    const shown = document.getElementById("preview");
-    const chosen = shown.querySelector("input[name=preview-as]:checked")?.value;
-    shown.replaceChildren(...new DOMParser().parseFromString(text, "text/html").body.childNodes);
-    const again = shown.querySelector(`input[name=preview-as][value="${chosen}"]`);
-    if (again) again.checked = true;
-    reveal(shown);
-  };
-  form.addEventListener("input", (event) => {
-    if (event.target.name === "preview-as") return;
-    clearTimeout(waiting);
-    waiting = setTimeout(ask, PAUSE_MS);
-  });
+// A form marked data-preview is asked about as it changes; what it would send is shown in #preview.
+let asked = 0;
+async function preview(form) {
+  const mine = ++asked;
+  const answer = await fetch(form.dataset.preview, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+  if (!answer.ok || answer.redirected) return;
+  const part = new DOMParser().parseFromString(await answer.text(), "text/html").body;
+  const shown = document.getElementById("preview");
+  if (mine !== asked || !shown) return;
+  const focused = shown.contains(document.activeElement) ? document.activeElement.id : "";
+  const chosen = shown.querySelector("input[name=preview-as]:checked")?.id;
+  const format = form.elements.format.value; // who changes the format wants to see it
+  shown.replaceChildren(...part.childNodes);
+  const again = document.getElementById(shown.dataset.format === format ? chosen : `as-${format}`);
+  if (again) again.checked = true;
+  shown.dataset.format = format;
+  if (focused) document.getElementById(focused)?.focus();
+  reveal(shown);
 }
+
+let waiting;
+document.addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (!form || !form.dataset.preview || event.target.name === "preview-as") return;
+  clearTimeout(waiting);
+  waiting = setTimeout(preview, PAUSE_MS, form);
+});
 
 // What only a script can do is hidden in the page.
 function reveal(part) {
@@ -78,14 +89,11 @@ async function copy(button) {
 }
 
 function begin() {
-  const main = document.querySelector("main");
   reveal(document);
   for (const one of document.querySelectorAll("time[datetime]")) {
     one.title = new Date(one.dateTime).toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
   }
-  const form = main.querySelector("form[data-preview]");
-  if (form) preview(form);
-  const field = main.querySelector("input[type=search]");
+  const field = document.querySelector("main input[type=search]");
   if (field) search(field);
 }
 
@@ -120,5 +128,6 @@ document.addEventListener("keydown", (event) => {
   else there.click();
 });
 
-addEventListener("popstate", () => location.reload());
+// Back from what was swapped; a step to #main is none.
+addEventListener("popstate", () => { if (address() !== here) location.reload(); });
 begin();

@@ -1,6 +1,7 @@
 // The live page: rows come as server-sent events, the newest on top.
 "use strict";
 
+{ // a block of its own: names of other scripts are not in the way
 const MOST_ROWS = 200;
 const table = document.getElementById("live");
 const body = table.tBodies[0];
@@ -62,3 +63,4 @@ pause.addEventListener("click", () => {
   say();
 });
 addEventListener("pagehide", () => stream.close());
+}
