@@ -10,7 +10,7 @@ ONLY ?=
 demo: .venv/demo.stamp
 	exec $(BIN)/loopwire up --demo $(if $(filter-out 0,$(ONCE)),--once)
 
-test: .venv/dev.stamp .venv/postgres.stamp
+test: .venv/dev.stamp .venv/postgres.stamp .venv/chromium.stamp
 	$(BIN)/python -m pytest
 
 check: .venv/dev.stamp
@@ -46,7 +46,7 @@ wheel: .venv/dev.stamp
 	set -e; away=$$(mktemp -d); broker=; trap 'kill $$broker 2>/dev/null || true; rm -rf "$$away"' EXIT; \
 	$(PYTHON) -m venv "$$away/venv"; \
 	"$$away/venv/bin/pip" install --quiet --disable-pip-version-check "$$(echo $(CURDIR)/dist/loopwire-*.whl)[dev]"; \
-	cp -r tests pyproject.toml "$$away"; \
+	cp -r tests pyproject.toml "$$away"; mkdir "$$away/schemas"; cp -r schemas/examples "$$away/schemas"; \
 	cd "$$away"; export LOOPWIRE_DATA="$$away/data"; \
 	venv/bin/loopwire map; \
 	venv/bin/loopwire broker & broker=$$!; \
@@ -74,6 +74,12 @@ clean:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	{ test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql; } || \
 	echo "no PostgreSQL: its tests are skipped; apt-get install postgresql brings it"
+	@touch $@
+
+.venv/chromium.stamp: .venv/made.stamp
+	@command -v chromium >/dev/null || \
+	{ test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy chromium; } || \
+	echo "no Chromium: its tests are skipped; apt-get install chromium brings it"
 	@touch $@
 
 .venv/demo.stamp: .venv/made.stamp pyproject.toml

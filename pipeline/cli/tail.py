@@ -1,5 +1,6 @@
 """`tail`: a topic as it is written, a readable line a record, until Ctrl-C."""
 
+import select
 import sys
 from collections.abc import Callable, Iterator
 from typing import Annotated, Generic, NamedTuple, TypeVar
@@ -88,13 +89,23 @@ def _starts(kafka: Kafka, topic: str, from_beginning: bool) -> list[TopicPartiti
 
 
 def _messages(reader: Consumer) -> Iterator[Message]:
-    while True:
+    while not _nobody_reads():
         for message in at_hand(reader, AT_ONCE, GLANCE_SECONDS):
             error = message.error()
             if error is None:
                 yield message
             elif error.fatal():
                 raise KafkaException(error)
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout is a pipe whose reader went away: `| head` would else be noticed at the next record only."""
+    try:
+        watch = select.poll()
+        watch.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # what stands in for stdout in a test is no file
+        return False
+    return any(event & select.POLLERR for _, event in watch.poll(0))
 
 
 def _tell(message: Message, watch: Watch[Noun], as_json: bool) -> None:

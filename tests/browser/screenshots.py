@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.cast import Cast, cast
+from tests.browser.cast import PASSWORD, Cast, cast
 
 CHROMIUM = os.environ.get("LOOPWIRE_TEST_CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--headless", "--disable-quic", "--disable-background-networking"]
@@ -70,6 +70,20 @@ def tour(page: Page, one: Cast) -> Iterator[str]:
     yield "login-user"
     page.goto("/login")
     yield "login"
+    sign_in(page, one.empty)
+    yield "loops-empty"
+    page.context.clear_cookies()
+    page.goto("/login?by=user")
+    for label, typed in (("Account", "acme"), ("Name", one.viewer), ("Password", PASSWORD)):
+        page.get_by_label(label, exact=True).fill(typed)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/loops")
+    yield "viewer-loops"
+    page.goto(f"/loops/{one.loops['shop']}/verify")
+    yield "viewer-verify"
+    page.goto("/loops/new")
+    yield "viewer-403"
+    page.context.clear_cookies()
     sign_in(page, one.key)
     yield "loops"
     page.locator("summary[aria-label^=Account]").click()
@@ -87,7 +101,7 @@ def tour(page: Page, one: Cast) -> Iterator[str]:
     page.wait_for_url("**/verify")
     yield "verify-secret"
     page.get_by_role("button", name="Check now").click()
-    page.get_by_text("The file was not found").wait_for()
+    page.get_by_role("heading", name="The file was not found").wait_for()
     yield "verify-failed"
     page.goto(f"/loops/{one.loops['shop']}/test")
     page.get_by_role("button", name="Send", exact=True).click()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pipeline.console.loop_health import Health, NothingKnown
 from pipeline.kafka.memory import Memory
 from tests.console.running import TOPICS, Console, Site, running, site
 from tests.console.visitor import Visitor, editor
@@ -273,3 +274,18 @@ def test_a_loop_is_removed_by_its_name(cast: Cast) -> None:
     assert cast.visitor.post(f"/loops/{loop}/remove", {"name": "shop"}).headers["location"] == "/loops"
     assert "shop was removed" in cast.get("/loops")
     assert cast.visitor.get(f"/loops/{loop}").status_code == 404
+
+
+def test_how_loops_fare_is_shown_where_it_is_known(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = cast.console.loop(cast.key, name="known")["id"]
+    cast.console.loop(cast.key, name="unknown")
+
+    async def of(*_asked: object) -> dict[str, Health]:
+        return {known: Health([0, 3, 1], 0.99999, 1234.0, 4321)}
+
+    monkeypatch.setattr(NothingKnown, "of", of)
+    page = cast.get("/loops")
+    for told in ("99.9 %", "1.2 s", "4,321", "4 POSTs in 24 hours", 'points="0.0,22.0 48.0,2.0 96.0,15.3"'):
+        assert page.count(told) == 1
+    assert page.count(">–<") == 4  # noqa: RUF001
+    assert "4,321" in cast.get(f"/loops/{known}")

@@ -8,6 +8,7 @@ from pipeline.model.sealed import NONCE_BYTES, SealBrokenError, seal, unseal
 
 Tone = Literal["good", "bad"]
 SECONDS = 300
+RANDOM_BYTES = NONCE_BYTES
 
 
 class Flash(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,6 +31,3 @@ def opened(cookie: str | None, owner: str, key: bytes) -> Flash | None:
         return msgspec.json.decode(unseal(key, owner, cookie), type=Flash) if cookie else None
     except (SealBrokenError, msgspec.MsgspecError):
         return None
-
-
-RANDOM_BYTES = NONCE_BYTES

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -36,6 +36,7 @@ EVENTS: dict[str, dict[str, str]] = {
 }
 NEEDED = {"name": "Give the loop a name", "url": "Write where the POSTs go", "events": "Choose at least one"}
 Typed = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
 LISTS = ("mailings", "tags", "exclude_origins", "fields")
 
 
@@ -93,7 +94,7 @@ def asked(given: Typed, *, new: bool) -> dict[str, Any]:
     return body
 
 
-def checked(body: Mapping[str, Any], kind: type[BaseModel]) -> tuple[BaseModel | None, dict[str, str]]:
+def checked(body: Mapping[str, Any], kind: type[Model]) -> tuple[Model | None, dict[str, str]]:
     """The API's form, or what is wrong in which field."""
     wrong = {name: told for name, told in NEEDED.items() if not body[name]}
     try:

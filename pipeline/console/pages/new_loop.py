@@ -1,6 +1,6 @@
 """A new loop in three steps: what is sent where, the proof that its owner wants it, and a first POST."""
 
-from typing import Any, cast
+from typing import Any
 
 from starlette.responses import PlainTextResponse, Response
 
@@ -40,7 +40,7 @@ class NewLoopPages:
         form, wrong = loop_form.checked(loop_form.asked(typed, new=True), LoopForm)
         if form is None:
             return self._form(visit, typed, wrong)
-        made = await self._calls.create(visit.account, cast("LoopForm", form))
+        made = await self._calls.create(visit.account, form)
         told = Flash(f"{made.name} was created.", loop=made.id, secret=made.secret)
         return self._door.say(visit, to(f"/loops/{made.id}/verify"), told)
 

@@ -1,6 +1,6 @@
 """One loop: how it stands, what it is set to, its secrets; changed and removed."""
 
-from typing import Any, cast
+from typing import Any
 
 from starlette.responses import Response
 
@@ -56,7 +56,7 @@ class LoopPages:
         form, wrong = loop_form.checked(loop_form.asked(typed, new=False), LoopPatch)
         if form is None:
             return self._settings(visit, before, typed, wrong)
-        loop = await self._calls.change(visit.account, visit.loop, cast("LoopPatch", form))
+        loop = await self._calls.change(visit.account, visit.loop, form)
         if loop.url != before.url:
             told = Flash("Saved. The address is new: prove it, and what happens meanwhile waits.")
             return self._door.say(visit, to(f"/loops/{loop.id}/verify"), told)

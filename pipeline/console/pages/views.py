@@ -40,6 +40,7 @@ class Views:
         self._environment = Environment(
             loader=FileSystemLoader(FOLDER),
             autoescape=True,
+            auto_reload=False,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -67,8 +68,8 @@ def clock(time: datetime) -> str:
 
 
 def moment(time: datetime) -> str:
-    """`24 Nov 2026, 19:04`, in UTC."""
-    return f"{time.day} {time:%b %Y, %H:%M}"
+    """`24 Nov 2026, 19:04 UTC`."""
+    return f"{time.day} {time:%b %Y, %H:%M} UTC"
 
 
 def named(field: str) -> str:
