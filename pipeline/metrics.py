@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from pipeline import __version__
+
 Name = Literal[
     "loopwire_enrich_hits",
     "loopwire_enrich_dead",
@@ -13,6 +15,7 @@ Name = Literal[
     "loopwire_deliver_seconds",
     "loopwire_deliver_in_flight",
     "loopwire_deliver_records",
+    "loopwire_build",
     "loopwire_console_seconds",
     "loopwire_console_attempts",
     "loopwire_console_recording",
@@ -33,3 +36,6 @@ def gauge(name: Name, meaning: str, *labels: str) -> Gauge:
 def histogram(name: Name, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
     """How long something took, in seconds."""
     return Histogram(name, meaning, labels, buckets=buckets)
+
+
+gauge("loopwire_build", "always 1: its label is the version that runs", "version").labels(__version__).set(1)

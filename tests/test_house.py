@@ -33,6 +33,8 @@ DOORS = {
     "capture.workers": "forks, watches and ends capture's processes for its run.py",
     "console.follower": "reads topics on a thread for console's run.py",
     "deliver.rechecks": "looks for verification files again for deliver's run.py",
+    "console.watching": "reads what happens now for console's run.py",
+    "console.probing": "asks stages and Kafka how they are for console's run.py",
     "enrich.rewind": "reads hits of before again for enrich's run.py",
     "console.past": "asks Kafka of the past for console's run.py",
     "console.recorder": "reads attempts into the store for console's run.py",

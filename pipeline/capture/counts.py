@@ -8,9 +8,15 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, get_args
 
+from pipeline import __version__
 from pipeline.capture.answer import Asked
 
-Metric = Literal["loopwire_capture_requests", "loopwire_capture_ack_seconds", "loopwire_capture_waiting"]
+Metric = Literal[
+    "loopwire_capture_requests",
+    "loopwire_capture_ack_seconds",
+    "loopwire_capture_waiting",
+    "loopwire_capture_build",
+]
 # safe: the hit was acknowledged. lost: it was not. bad: the token was refused. none: there was no hit to make.
 Outcome = Literal["safe", "lost", "bad", "none"]
 Row: TypeAlias = "memoryview[float]"  # ROW doubles
@@ -44,7 +50,7 @@ def waiting(row: Row, hits: int) -> None:
 def text(rows: Iterable[Row]) -> str:
     """All rows summed, as Prometheus reads them (text format 0.0.4)."""
     cells = [sum(column) for column in zip(*rows, strict=True)]
-    return "\n".join([*_requests(cells), *_ack_seconds(cells), *_waiting(cells), ""])
+    return "\n".join([*_requests(cells), *_ack_seconds(cells), *_waiting(cells), *_build(), ""])
 
 
 def _requests(cells: list[float]) -> Iterable[str]:
@@ -67,6 +73,11 @@ def _ack_seconds(cells: list[float]) -> Iterable[str]:
 def _waiting(cells: list[float]) -> Iterable[str]:
     yield from _heading("loopwire_capture_waiting", "", "gauge", "Hits that wait for their acknowledgement.")
     yield f"loopwire_capture_waiting {cells[_WAITING]:.0f}"
+
+
+def _build() -> Iterable[str]:
+    yield from _heading("loopwire_capture_build", "", "gauge", "Always 1: its label is the version that runs.")
+    yield f'loopwire_capture_build{{version="{__version__}"}} 1'
 
 
 def _heading(name: Metric, suffix: str, kind: str, meaning: str) -> Iterable[str]:

@@ -99,7 +99,7 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
     say(f"loop    {loop['id']}  ({loop['state']})")
     say(f"secret  {loop['secret']}  (shown this once: it checks the POSTs' signatures)")
     say("")
-    for line in _to_be_placed(loop):
+    for line in to_be_placed(loop):
         say(line)
 
 
@@ -112,7 +112,7 @@ def verify(loop: LoopId, key: Key = "", as_json: AsJson = False) -> None:
     except Refused as wrong:
         if wrong.document.get("type") != UNVERIFIABLE:
             raise
-        file = _to_be_placed(api.call("GET", path("loops", loop)))
+        file = to_be_placed(api.call("GET", path("loops", loop)))
         raise Mistake("\n".join([*_fetched(wrong), *file])) from wrong
     _say_state(shown, as_json)
 
@@ -238,7 +238,8 @@ def _say_state(loop: dict[str, Any], as_json: bool) -> None:
         say(f"{loop['id']} is {_state(loop)}: {loop['url']}")
 
 
-def _to_be_placed(loop: dict[str, Any]) -> list[str]:
+def to_be_placed(loop: dict[str, Any]) -> list[str]:
+    """Which file proves the address, and where it has to stand."""
     proof = loop["verification"]
     return [
         "To prove that the address is yours, place a file",

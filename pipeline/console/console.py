@@ -3,21 +3,30 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 from pipeline.console.directory import Directory
 from pipeline.console.limits import Limits
+from pipeline.console.live import Glance, Wanted
 from pipeline.console.loop_health import LoopHealth, NothingKnown
 from pipeline.console.loops import Random, Seals
 from pipeline.console.sought import Sought
 from pipeline.console.track import Tracking
 from pipeline.console.trial import Answered
 from pipeline.deliver.stage import Post
+from pipeline.model.events import Event
 from pipeline.model.replays import Range
 from pipeline.settings import Network
 from pipeline.verification import Fetched
+
+
+class Scan(NamedTuple):
+    """Events that a scan found, the oldest first; `cut` where there were more records than it looks at."""
+
+    events: list[Event]
+    cut: bool
 
 
 class Past(Protocol):
@@ -33,6 +42,13 @@ class Past(Protocol):
 
     def event(self, sought: Sought) -> Awaitable[bytes | None]:
         """The event as it stands in `events`; None where it is not found within bounds of records and time."""
+        ...
+
+    def of_profile(self, account: str, profile: str, since: datetime) -> Awaitable[Scan | None]:
+        """The profile's events that were written since then, as far as a bounded scan backward comes.
+
+        None where Kafka does not give them in time.
+        """
         ...
 
 
@@ -72,9 +88,78 @@ class Hashes(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """One who watches live."""
+
+    def next(self, seconds: float) -> Awaitable[Glance]:
+        """What came; an empty glance after so many seconds without any."""
+        ...
+
+
+class Watching(Protocol):
+    """What happens, live."""
+
+    def has_room(self, account: str) -> bool:
+        """Whether one more may watch this account."""
+        ...
+
+    def watch(self, account: str, wanted: Wanted) -> Watcher:
+        """From now on: the account's own records, and no others."""
+        ...
+
+    def leave(self, watcher: Any) -> None:  # noqa: ANN401 (one that `watch` returned)
+        """The watcher is gone."""
+        ...
+
+
+class Stage(NamedTuple):
+    """A stage as it answers: `ready` and `version` are None where that is unknown."""
+
+    name: str
+    address: str
+    ready: bool | None
+    version: str | None
+
+
+class Lag(NamedTuple):
+    """How many records a group is behind the end of a topic, all partitions together."""
+
+    group: str
+    topic: str
+    records: int
+
+
+class Held(NamedTuple):
+    """A topic: how many records it holds at most; in a compacted one there are fewer."""
+
+    topic: str
+    partitions: int
+    records: int
+
+
+class Plant(NamedTuple):
+    """The whole installation now; `topics` and `lags` are None where Kafka does not answer at once."""
+
+    stages: list[Stage]
+    topics: list[Held] | None
+    lags: list[Lag] | None
+    recording: bool
+    recorded: int
+    skipped: int
+
+
+class System(Protocol):
+    """What is known of the installation."""
+
+    def look(self) -> Awaitable[Plant]:
+        """Within a second; what does not answer by then is unknown."""
+        ...
+
+
 class Effects(NamedTuple):
     """The time (aware, UTC), a clock of seconds that never goes back, the randomness (so many bytes), one guarded GET
-    of an address, one guarded POST, what Kafka knows of the past, and slow hashes.
+    of an address, one guarded POST, what Kafka knows of the past, slow hashes, what happens now, and how
+    the installation stands.
     """
 
     now: Callable[[], datetime]
@@ -84,6 +169,8 @@ class Effects(NamedTuple):
     send: Send
     past: Past
     hashes: Hashes
+    watching: Watching
+    system: System
 
 
 @dataclass(frozen=True)

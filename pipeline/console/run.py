@@ -25,17 +25,19 @@ from pipeline.console.follower import Follower
 from pipeline.console.hashing import Hasher
 from pipeline.console.limits import Limits
 from pipeline.console.past import Past
+from pipeline.console.probing import Probing
 from pipeline.console.recorder import Recorder
 from pipeline.console.store.database import Database
 from pipeline.console.store.told import microseconds
 from pipeline.console.store.url import database_url
 from pipeline.console.stored_health import StoredHealth
 from pipeline.console.track import Tracking
+from pipeline.console.watching import Watching
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.seam import Kafka
 from pipeline.outbound import Calls, Guard
-from pipeline.settings import Settings, SettingsError
+from pipeline.settings import Settings, SettingsError, near
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ class Parts(NamedTuple):
     database: Database
     recorder: Recorder
     hasher: Hasher
+    watching: Watching
+    probing: Probing
 
 
 def run(settings: Settings) -> None:
@@ -78,7 +82,7 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
     database = Database(database_url(settings))
     calls = Calls(Guard(settings.allow_networks, settings.egress_proxy))
     outbox = Outbox(kafka, kafka.producer(**{"message.timeout.ms": PRODUCE_MS}))
-    parts = _parts(kafka, outbox, calls, database)
+    parts = _parts(kafka, outbox, calls, database, _stages(settings))
     server = _server(build(_console(settings, parts, stop)), address)
     try:
         await parts.follower.load()
@@ -93,6 +97,8 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
         await asyncio.to_thread(parts.recorder.stop)
         database.close()
         parts.hasher.close()
+        parts.probing.close()
+        await parts.watching.close()
 
 
 async def _until_told(settings: Settings) -> None:
@@ -124,16 +130,27 @@ async def _work(server: Server, parts: Parts, stop: asyncio.Event) -> None:
 async def _drain(server: Server, serving: asyncio.Task[None], parts: Parts) -> None:
     server.stop()  # type: ignore[no-untyped-call]
     parts.fetcher.give_up()
+    closing = asyncio.create_task(parts.watching.close())
     parts.directory.hurry(HURRY_SECONDS)
-    await asyncio.wait([serving], timeout=DRAIN_SECONDS)
+    await asyncio.wait([serving, closing], timeout=DRAIN_SECONDS)
     await parts.outbox.drain(FLUSH_SECONDS)
 
 
-def _parts(kafka: Kafka, outbox: Outbox, calls: Calls, database: Database) -> Parts:
+def _parts(kafka: Kafka, outbox: Outbox, calls: Calls, database: Database, stages: dict[str, str]) -> Parts:
     directory = Directory(outbox.put)
     recorder = Recorder(kafka, database, lambda: microseconds(datetime.now(UTC)))
     follower = Follower(kafka, directory.take)
-    return Parts(outbox, directory, follower, Fetcher(calls), Past(kafka), database, recorder, Hasher())
+    past, watching, probing = Past(kafka), Watching(kafka), Probing(kafka, stages)
+    return Parts(outbox, directory, follower, Fetcher(calls), past, database, recorder, Hasher(), watching, probing)
+
+
+def _stages(settings: Settings) -> dict[str, str]:
+    """Where the other stages tell how they are."""
+    return {
+        "capture": near(settings.capture_host, settings.capture_port),
+        "enrich": near(settings.console_host, settings.metrics_port),
+        "deliver": near(settings.console_host, settings.metrics_port + 1),
+    }
 
 
 def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
@@ -149,6 +166,8 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
             parts.fetcher.send,
             parts.past,
             parts.hasher,
+            parts.watching,
+            parts.probing,
         ),
         limits=Limits(),
         ready=lambda: not stop.is_set(),

@@ -70,6 +70,11 @@ def user_credential(account: str, user: User) -> Credential:
     return Credential(user.role, _digest(account, user.role, user.password))
 
 
+def operator_credential(admin_key: str) -> Credential:
+    """Of a sign-in by the admin key, which sees the installation and nothing of an account."""
+    return Credential("viewer", _digest("operator", hashlib.sha256(admin_key.encode()).hexdigest()))
+
+
 def shown(account: str, user: User) -> UserShown:
     """The user, for who manages them."""
     return UserShown(account=account, name=user.name, role=user.role, created_at=user.created)

@@ -1,5 +1,6 @@
 """Every worker counts in its own row, and any of them shows the sum."""
 
+from pipeline import __version__
 from pipeline.capture import counts
 
 
@@ -37,6 +38,9 @@ def test_prometheus_reads_the_sum_of_all_workers() -> None:
         "# HELP loopwire_capture_waiting Hits that wait for their acknowledgement.",
         "# TYPE loopwire_capture_waiting gauge",
         "loopwire_capture_waiting 3",
+        "# HELP loopwire_capture_build Always 1: its label is the version that runs.",
+        "# TYPE loopwire_capture_build gauge",
+        f'loopwire_capture_build{{version="{__version__}"}} 1',
     ]
     assert shown.endswith("\n")
 

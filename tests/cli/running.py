@@ -95,7 +95,7 @@ class Api:
                 self.end_headers()
                 self.wfile.write(sent)
 
-            do_GET = do_POST = do_PUT = do_DELETE = _any  # noqa: N815 (http.server's names)
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 (http.server's names)
 
             def log_message(self, *_words: object) -> None:
                 pass

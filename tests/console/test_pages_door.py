@@ -18,6 +18,8 @@ OPEN = [("GET", "/"), ("GET", "/login"), ("POST", "/login"), ("POST", "/theme"),
 SIGNED_IN = [
     ("POST", "/logout"),
     ("GET", "/loops"),
+    ("GET", "/watch"),
+    ("GET", "/recipients"),
     ("GET", "/loops/{loop}"),
     ("GET", "/loops/{loop}/file"),
     ("GET", "/loops/{loop}/verify"),
@@ -45,6 +47,8 @@ CHANGES = [
     ("POST", "/loops/{loop}/replays"),
     ("POST", "/loops/{loop}/replays/{replay}/cancel"),
 ]
+# Asked by tests of their own: one does not end, the other is the operator's.
+APART = [("GET", "/watch/stream"), ("GET", "/system")]
 
 
 class Cast(NamedTuple):
@@ -86,14 +90,14 @@ def test_the_tables_have_every_page() -> None:
     every = routes.pages(MagicMock(), MagicMock(), MagicMock())  # they are listed, none is asked
     assert {(page.method, page.path) for page in every if not page.signed_in} == set(OPEN[:-1])
     assert {(page.method, page.path) for page in every if page.changes} == set(CHANGES)
-    assert {(page.method, page.path) for page in every} == {*OPEN[:-1], *SIGNED_IN, *CHANGES}
+    assert {(page.method, page.path) for page in every} == {*OPEN[:-1], *SIGNED_IN, *CHANGES, *APART}
 
 
 @pytest.mark.parametrize(("method", "path"), SIGNED_IN + CHANGES)
 def test_without_a_session_every_page_leads_to_the_sign_in(cast: Cast, method: str, path: str) -> None:
     status, _, headers = cast.ask(Visitor(cast.console), method, path)
     assert status == 303
-    assert re.fullmatch(r"/login(\?next=%2Floops[%\w]*)?", headers["location"])
+    assert re.fullmatch(r"/login(\?next=%2F(loops[%\w]*|watch|recipients))?", headers["location"])
     assert ("next" in headers["location"]) == (method == "GET")
 
 
@@ -108,7 +112,13 @@ def test_a_viewer_changes_nothing(cast: Cast, method: str, path: str) -> None:
 def test_a_viewer_sees_all_and_no_button_that_changes(cast: Cast, method: str, path: str) -> None:
     status, text, _ = cast.ask(cast.viewer, method, path)
     assert status == 200
-    assert set(re.findall(r'<form[^>]*action="([^"]*)"', text)) <= {"/theme", "/logout", "/loops"}
+    assert set(re.findall(r'<form[^>]*action="([^"]*)"', text)) <= {
+        "/theme",
+        "/logout",
+        "/loops",
+        "/watch",
+        "/recipients",
+    }
     assert "/loops/new" not in text
     assert "/settings" not in text or "steps" in text
 

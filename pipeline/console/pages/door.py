@@ -1,6 +1,7 @@
 """The door of every page: who comes in, whether the form is from a page of ours, and what goes out with the page."""
 
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -20,23 +21,25 @@ from pipeline.console.pages.headers import guarded
 from pipeline.console.pages.refused import Refused
 from pipeline.console.pages.sessions import Session
 from pipeline.console.pages.views import Views
-from pipeline.console.pages.visit import FLASH, SESSION, VISITOR, Form, Visit, drop, keep, to_sign_in
+from pipeline.console.pages.visit import FLASH, SESSION, VISITOR, Form, Visit, drop, keep, to, to_sign_in
 
 log = logging.getLogger(__name__)
 
 MOST_FIELDS = 500
+MOST_ENDED = 10_000
 FORM = "application/x-www-form-urlencoded"
 Answer = Callable[[Visit], Awaitable[Response]]
 
 
 class Page(NamedTuple):
-    """One page. `signed_in`: shown to whoever is; `changes`: for editors alone."""
+    """One page. `signed_in`: shown to whoever is; `changes`: for editors alone; `operators`: for these alone."""
 
     method: str
     path: str
     answer: Answer
     signed_in: bool = True
     changes: bool = False
+    operators: bool = False
 
 
 class Door:
@@ -45,6 +48,8 @@ class Door:
     def __init__(self, console: Console, views: Views) -> None:
         self._effects = console.effects
         self._picture = console.directory.picture
+        self._admin_key = console.keys.admin
+        self._ended: OrderedDict[str, None] = OrderedDict()
         self._views = views
         self.keys = sessions.keys_of(console.keys.master)
 
@@ -78,6 +83,16 @@ class Door:
         keep(visit, response, SESSION, sessions.sealed(session, self.keys), sessions.IDLE_SECONDS)
         drop(visit, response, VISITOR)
 
+    def signed_out(self, session: Session) -> None:
+        """The session is over here, whoever kept its cookie; streams that it opened end."""
+        self._ended[session.nonce] = None
+        if len(self._ended) > MOST_ENDED:
+            self._ended.popitem(last=False)
+
+    def is_in(self, visit: Visit) -> bool:
+        """Whether the session that the visit began with still holds."""
+        return self._session(visit.request) is not None
+
     def say(self, visit: Visit, response: Response, told: Flash) -> Response:
         """The response; the next page says `told`, once."""
         owner = visit.session.nonce if visit.session else visit.nonce
@@ -88,6 +103,10 @@ class Door:
     async def _answer(self, page: Page, visit: Visit, request: Request) -> Response:
         if page.signed_in and visit.session is None:
             return to_sign_in(visit)
+        if visit.session and page.operators != visit.session.operator and page.signed_in and page.path != "/logout":
+            if visit.session.operator and page.method == "GET":
+                return to("/system")
+            raise refused.missing()
         if page.method == "POST":
             visit = await self._with_form(visit, request)
         if page.changes and not visit.may_change:
@@ -107,8 +126,11 @@ class Door:
     def _session(self, request: Request) -> Session | None:
         """The session, as long as what was signed in with still opens the account, in the same role."""
         session = sessions.opened(request.cookies.get(SESSION), self.keys, self._effects.now().timestamp())
-        if session is None:
+        if session is None or session.nonce in self._ended:
             return None
+        if session.operator:
+            held = [users.operator_credential(self._admin_key)] if self._admin_key else []
+            return session if (session.role, session.credential) in held else None
         held = users.credentials(self._picture.accounts.get(session.account), session.user)
         return session if (session.role, session.credential) in held else None
 

@@ -8,11 +8,14 @@ from pipeline.console.pages import refused
 from pipeline.console.pages.assets import Assets
 from pipeline.console.pages.attempt_pages import AttemptPages
 from pipeline.console.pages.door import Door, Page
+from pipeline.console.pages.live import LivePages
 from pipeline.console.pages.loop_list import LoopListPages
 from pipeline.console.pages.new_loop import NewLoopPages
 from pipeline.console.pages.one_loop import LoopPages
+from pipeline.console.pages.recipients import RecipientPages
 from pipeline.console.pages.replay_pages import ReplayPages
 from pipeline.console.pages.sign_in import SignIn
+from pipeline.console.pages.system import SystemPage
 from pipeline.console.pages.views import Views
 
 METHODS = {"GET": ["GET", "HEAD"], "POST": ["POST"]}
@@ -36,12 +39,21 @@ def pages(console: Console, door: Door, views: Views) -> list[Page]:
     entry, every = SignIn(console, door, views), LoopListPages(console, door, views)
     new, one = NewLoopPages(console, door, views), LoopPages(console, door, views)
     attempts, replays = AttemptPages(console, door, views), ReplayPages(console, door, views)
+    recipients, live, system = (
+        RecipientPages(console, views),
+        LivePages(console, door, views),
+        SystemPage(console, views),
+    )
     return [
         Page("GET", "/", entry.home, signed_in=False),
         Page("GET", "/login", entry.show, signed_in=False),
         Page("POST", "/login", entry.sign_in, signed_in=False),
         Page("POST", "/theme", entry.set_theme, signed_in=False),
         Page("POST", "/logout", entry.sign_out),
+        Page("GET", "/watch", live.show),
+        Page("GET", "/watch/stream", live.stream),
+        Page("GET", "/recipients", recipients.find),
+        Page("GET", "/system", system.show, operators=True),
         Page("GET", "/loops", every.every),
         Page("GET", "/loops/new", new.form, changes=True),
         Page("POST", "/loops/new", new.create, changes=True),

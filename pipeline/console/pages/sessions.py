@@ -24,7 +24,7 @@ PURPOSES = ("session", "form", "flash")
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One sign-in. Times are Unix seconds; `credential` is the fingerprint of what was signed in with.
 
-    `user` is None where that was the account's API key.
+    `user` is None where that was the account's API key. An operator signed in by the admin key, and has no account.
     """
 
     account: str
@@ -34,6 +34,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     credential: str
     nonce: str
     user: str | None = None
+    operator: bool = False
 
 
 class SessionKeys(NamedTuple):

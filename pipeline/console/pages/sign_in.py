@@ -34,12 +34,12 @@ class SignIn:
 
     async def home(self, visit: Visit) -> Response:
         """`GET /`."""
-        return to("/loops" if visit.session else "/login")
+        return to(_home(visit.session) if visit.session else "/login")
 
     async def show(self, visit: Visit) -> Response:
         """`GET /login`."""
         if visit.session:
-            return to(local(visit.query.get("next", "")))
+            return to(local(visit.query.get("next", ""), _home(visit.session)))
         return self._page(visit, visit.query.get("by", "key"), visit.query.get("next", ""))
 
     async def sign_in(self, visit: Visit) -> Response:
@@ -50,13 +50,15 @@ class SignIn:
         if session is None:
             wrong = "Account, name or password is wrong." if by == "user" else "This key opens no account."
             return self._page(visit, by, visit.form.get("next", ""), wrong)
-        response = to(local(visit.form.get("next", "")))
+        response = to(local("" if session.operator else visit.form.get("next", ""), _home(session)))
         self._door.signed_in(visit, response, session)
         return response
 
     async def sign_out(self, visit: Visit) -> Response:
         """`POST /logout`."""
         response = to("/login")
+        if visit.session is not None:
+            self._door.signed_out(visit.session)
         drop(visit, response, SESSION)
         drop(visit, response, VISITOR)
         return response
@@ -76,10 +78,13 @@ class SignIn:
         return self._views.page(visit, "login.html", status, by=by, next=local(back, ""), wrong=wrong, typed=typed)
 
     async def _by_key(self, visit: Visit) -> Session | None:
-        name = self._picture.account_with(accounts.hashed(visit.form.get("key", "").strip()))
+        given = visit.form.get("key", "").strip()
+        if accounts.is_admin(given, self._console.keys.admin):
+            return self._session("", None, users.operator_credential(given), operator=True)
+        key = accounts.hashed(given)
+        name = self._picture.account_with(key)
         if name is None:
             return None
-        key = accounts.hashed(visit.form.get("key", "").strip())
         return self._session(name, None, users.key_credential(name, key))
 
     async def _as_user(self, visit: Visit) -> Session | None:
@@ -90,11 +95,22 @@ class SignIn:
             return None
         return self._session(name, user, users.user_credential(name, found))
 
-    def _session(self, account: str, user: str | None, credential: users.Credential) -> Session:
+    def _session(
+        self, account: str, user: str | None, credential: users.Credential, *, operator: bool = False
+    ) -> Session:
         now = int(self._console.effects.now().timestamp())
         nonce = sessions.nonce_of(self._console.effects.random(sessions.NONCE_BYTES))
         role, fingerprint = credential
-        return Session(account=account, user=user, role=role, credential=fingerprint, issued=now, seen=now, nonce=nonce)
+        return Session(
+            account=account,
+            user=user,
+            role=role,
+            credential=fingerprint,
+            issued=now,
+            seen=now,
+            nonce=nonce,
+            operator=operator,
+        )
 
     def _count(self, visit: Visit) -> None:
         """One more attempt from this address, and on this account; Refused where there were too many."""
@@ -111,3 +127,7 @@ class SignIn:
             return ""
         forwarded = visit.request.headers.getlist("x-forwarded-for")
         return str(privacy.client(peer, forwarded, self._console.proxies))
+
+
+def _home(session: Session) -> str:
+    return "/system" if session.operator else "/loops"

@@ -1,6 +1,6 @@
 """Pages are templates: everything in them is escaped, and each gets the layout's own words from here."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +19,16 @@ class Tab(NamedTuple):
 
     name: str
     path: str
+    operators: bool = False
 
 
 # A place is added here when its page is there.
-NAVIGATION = (Tab("Loops", "/loops"),)
+NAVIGATION = (
+    Tab("Loops", "/loops"),
+    Tab("Live", "/watch"),
+    Tab("Recipients", "/recipients"),
+    Tab("System", "/system", operators=True),
+)
 LABELS = {"url": "address", "max_in_flight": "POSTs at once", "rate": "POSTs a second"}
 LOOP_TABS = (
     Tab("Overview", ""),
@@ -46,7 +52,7 @@ class Views:
             lstrip_blocks=True,
         )
         self._environment.filters |= {
-            one.__name__: one for one in (moment, day, iso, named, share, duration, clock, number)
+            one.__name__: one for one in (moment, day, iso, named, share, duration, clock, instant, number)
         }
         self._environment.globals |= {
             "asset": assets.address,
@@ -58,6 +64,15 @@ class Views:
     def page(self, visit: Visit, template: str, status: int = 200, **shown: Any) -> Response:  # noqa: ANN401
         """The template as a page."""
         return HTMLResponse(self._environment.get_template(template).render(visit=visit, **shown), status)
+
+    def part(self, template: str, macro: str, shown: object) -> str:
+        """A macro of a template, as HTML."""
+        return str(getattr(self._environment.get_template(template).module, macro)(shown))
+
+
+def clock(time: datetime) -> str:
+    """`19:04:11.250`, in UTC."""
+    return f"{time.astimezone(UTC):%H:%M:%S.%f}"[:-3]
 
 
 def moment(time: datetime) -> str:
@@ -80,7 +95,7 @@ def iso(time: datetime) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def clock(time: datetime) -> str:
+def instant(time: datetime) -> str:
     """`24 Nov, 19:04:05.250`, in UTC: to the millisecond, so that attempts can be told apart."""
     return f"{time.day} {time:%b, %H:%M:%S}.{time.microsecond // 1000:03}"
 

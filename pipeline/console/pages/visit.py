@@ -39,6 +39,17 @@ class Visit:
         return (self.session.user if self.session else None) or API_KEY
 
     @property
+    def is_operator(self) -> bool:
+        """Whether it was signed in by the admin key: that sees the installation, and nothing of an account."""
+        return self.session is not None and self.session.operator
+
+    @property
+    def name(self) -> str:
+        """Who is signed in."""
+        assert self.session is not None  # noqa: S101 (as above)
+        return self.session.user or self.session.account or "Operator"
+
+    @property
     def loop(self) -> str:
         """The loop's id in the page's path."""
         return str(self.request.path_params["loop"])

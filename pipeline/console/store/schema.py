@@ -15,7 +15,7 @@ from sqlalchemy import (
 
 from pipeline.console.store.latency import BUCKETS
 
-REVISION = "0001"  # of migrations/versions, the newest: what the code below expects
+REVISION = "0002"  # of migrations/versions, the newest: what the code below expects
 METADATA = MetaData()
 BUCKET_NAMES = [f"b{number:02}" for number in range(BUCKETS)]
 
@@ -50,6 +50,9 @@ ATTEMPTS = Table(
     Column("replay", Text),
     Index("attempts_of_loop", "loop", "failed", "at", "id"),
     Index("attempts_by_age", "failed", "at", "id"),
+    Index("attempts_of_profile", "account", "profile", "at"),
+    Index("attempts_of_recipient", "account", "recipient", "at"),
+    Index("attempts_of_message", "account", "message", "at"),
 )
 
 # How many POSTs of a loop there were in each minute (span 1) and each hour (span 60). `slot` is its beginning in

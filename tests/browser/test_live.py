@@ -1,0 +1,83 @@
+"""Live, Recipients and System in a real browser: rows come by themselves, wait while paused, and fit every window."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.cast import Cast
+
+pytest.importorskip("playwright")
+
+from tests.browser.screenshots import SCREENS, Screen, overflow, sign_in, window
+from tests.browser.test_pages import DESK, _objections, one
+from tests.console.running import ADMIN
+from tests.console.test_pages_recipients import put_attempt, put_event
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+__all__ = ["one"]
+
+
+def _happen(cast: Cast) -> None:
+    put_event(cast.memory, mailing="spring-sale", recipient=f"{'a.long.address' * 4}@example.com", machine=True)
+    more: dict[str, Any] = {"recipient": "jane@example.com", "error": "could not connect: Connection refused"}
+    put_attempt(cast.memory, loop=cast.loops["shop"], outcome="dead", status=None, **more)
+    put_attempt(cast.memory, loop=cast.loops["crm"], recipient="jane@example.com")
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.name)
+def test_they_fit_and_can_be_used_by_everyone(chromium: "Browser", one: Cast, screen: Screen) -> None:
+    pytest.importorskip("axe_playwright_python")
+    page, wrong = window(chromium, screen, one.console.url), list[Any]()
+    page.on("pageerror", lambda fault: wrong.append(str(fault)))
+    sign_in(page, one.key)
+
+    def look(name: str) -> None:
+        wrong.extend((name, screen.name, what) for what in _objections(page))
+        if wide := overflow(page):
+            wrong.append((name, screen.name, f"{wide} px too wide"))
+
+    page.goto("/watch")
+    page.locator("#live-state.active").wait_for()
+    look("live, empty")
+    _happen(one)
+    page.locator("#live tbody tr").nth(2).wait_for()
+    look("live")
+    page.get_by_role("link", name="jane@example.com").first.click()
+    page.get_by_role("heading", name="click").first.wait_for()
+    look("recipients")
+    page.goto("/recipients?q=nobody")
+    look("recipients, none")
+    page.context.clear_cookies()
+    page.goto("/login")
+    page.get_by_label("API key").fill(ADMIN)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="System").wait_for()
+    look("system")
+    assert wrong == []
+
+
+def test_what_comes_while_paused_waits(chromium: "Browser", one: Cast) -> None:
+    page = window(chromium, DESK, one.console.url)
+    sign_in(page, one.key)
+    page.goto("/watch?kind=events")
+    page.locator("#live-state.active").wait_for()
+    page.keyboard.press("p")
+    _happen(one)
+    page.get_by_text("Paused, 1 waiting").wait_for()
+    assert page.locator("#live tbody tr").count() == 0
+    page.get_by_role("button", name="Go on").click()
+    page.locator("#live tbody tr").wait_for()
+
+
+def test_who_signs_out_elsewhere_is_told(chromium: "Browser", one: Cast) -> None:
+    page = window(chromium, DESK, one.console.url)
+    sign_in(page, one.key)
+    page.goto("/watch")
+    page.locator("#live-state.active").wait_for()
+    other = page.context.new_page()
+    other.goto("/loops")
+    other.locator("summary[aria-label^=Account]").click()
+    other.get_by_role("button", name="Sign out").click()
+    page.get_by_text("Signed out, or the console stops.").wait_for()
