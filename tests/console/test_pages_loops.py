@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pipeline.console.loop_health import Health, NothingKnown
+from pipeline.console.loop_health import Health
+from pipeline.console.stored_health import StoredHealth
 from pipeline.kafka.memory import Memory
 from tests.console.running import TOPICS, Console, Site, running, site
 from tests.console.visitor import Visitor, editor
@@ -283,7 +284,7 @@ def test_how_loops_fare_is_shown_where_it_is_known(cast: Cast, monkeypatch: pyte
     async def of(*_asked: object) -> dict[str, Health]:
         return {known: Health([0, 3, 1], 0.99999, 1234.0, 4321)}
 
-    monkeypatch.setattr(NothingKnown, "of", of)
+    monkeypatch.setattr(StoredHealth, "of", of)
     page = cast.get("/loops")
     for told in ("99.9 %", "1.2 s", "4,321", "4 POSTs in 24 hours", 'points="0.0,22.0 48.0,2.0 96.0,15.3"'):
         assert page.count(told) == 1
