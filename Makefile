@@ -4,7 +4,7 @@ BIN := .venv/bin
 ONCE ?=
 ONLY ?=
 
-.PHONY: demo test check faults bench bench-readme bench-tools schemas wheel format clean
+.PHONY: demo test check faults bench bench-readme bench-tools schemas screenshots wheel format clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/demo.stamp
@@ -38,6 +38,10 @@ bench-tools:
 
 schemas: .venv/dev.stamp
 	$(BIN)/loopwire schemas write
+
+# What the README shows of the console.
+screenshots: .venv/dev.stamp .venv/chromium.stamp
+	$(BIN)/python -m tests.browser.screenshots
 
 # The wheel, proved where no checkout is near: its own venv and an empty folder. The map, the topics of an empty broker,
 # the demo to its end, and the suite's outside (command line, API, both Kafkas, the story) against what was installed.

@@ -1,5 +1,6 @@
 """A console with loops in every state, a customer's site, and who may sign in: what a browser is shown."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -33,8 +34,8 @@ class Cast(NamedTuple):
 
 
 @contextmanager
-def cast(**given: Any) -> Iterator[Cast]:
-    """The whole cast, on ports of its own."""
+def cast(origin: str = "", **given: Any) -> Iterator[Cast]:
+    """The whole cast, on ports of its own; with an `origin` the loops say that they are there, and not at the site."""
     memory = Memory(TOPICS)
     with site() as customer, running(memory, **given) as console:
         key = console.account("acme")
@@ -42,9 +43,23 @@ def cast(**given: Any) -> Iterator[Cast]:
             user = {"name": name, "role": role, "password": PASSWORD}
             assert console.call("POST", "/v1/accounts/acme/users", ADMIN, json=user).status_code == 201
         one = Cast(console, memory, customer, key, "victor", console.account("fresh"), {})
-        _add(one, "shop", "Shop, production", ["open", "click", "unsubscribe", "bounce"], headers={"X-Key": "abc"})
-        _add(one, "crm", "CRM", ["create", "update", "delete"], format="json")
-        _add(one, "warehouse", "Warehouse", ["open", "click"], filter={"tags": ["sale", "spring"], "machine": False})
+        _add(
+            one,
+            origin,
+            "shop",
+            "Shop, production",
+            ["open", "click", "unsubscribe", "bounce"],
+            headers={"X-Key": "abc"},
+        )
+        _add(one, origin, "crm", "CRM", ["create", "update", "delete"], format="json")
+        _add(
+            one,
+            origin,
+            "warehouse",
+            "Warehouse",
+            ["open", "click"],
+            filter={"tags": ["sale", "spring"], "machine": False},
+        )
         one.loops["new"] = console.loop(key, name="Newsletter statistics", url="https://stats.example/in")["id"]
         console.call("POST", f"/v1/loops/{one.loops['crm']}/pause", key)
         found = LoopState(loop=one.loops["warehouse"], epoch=1, reason="failing", at=datetime.now(UTC))
@@ -59,8 +74,10 @@ def _post(one: Cast, word: str) -> None:
     now = datetime.now(UTC)
     told = event(one.memory)
     for number in range(400):
-        name = "dead" if number % 40 == 1 else "again" if number % 12 == 1 else "delivered"
-        at = (now - timedelta(minutes=3.5 * number, seconds=2)).isoformat()
+        failed = 205 < number < 222 or number % 23 == 1  # an hour of trouble, and one now and then
+        name = "dead" if number % 90 == 1 else "again" if failed else "delivered"
+        ago = 3.4 * number + 60 * math.sin(number / 29)  # in minutes: there are busy hours and quiet ones
+        at = (now - timedelta(minutes=ago, seconds=2)).isoformat()
         timings = example("attempt.v1", name)["timings"] | {"total": 81.5 + number % 7 * 30 + number % 31 * 9}
         known = {"event": f"e{number}", "delivery": f"msg_{number}"} if number else {"attempt": 2, "replay": "again_x"}
         kinds = ("click", "open", "unsubscribe")
@@ -75,9 +92,9 @@ def _sent(one: Cast, word: str) -> int:
     return int(answer["total"]["attempts"])
 
 
-def _add(one: Cast, word: str, name: str, events: list[str], **more: Any) -> None:
-    """A loop that points at the site, verified."""
-    url = f"{one.site.url}/hooks/{word}"
+def _add(one: Cast, origin: str, word: str, name: str, events: list[str], **more: Any) -> None:
+    """A verified loop."""
+    url = f"{origin or one.site.url}/hooks/{word}"
     made = one.console.loop(one.key, name=name, url=url, events=events, **more)
     kept = next(
         msgspec.json.decode(value or b"", type=Loop)

@@ -1,7 +1,7 @@
 """Every page as a browser draws it, by day and by night, on a desk and in a hand.
 
-`python -m tests.browser.screenshots FOLDER`; without a folder they go into `build/screenshots`. Needs Playwright and a
-Chromium: the one that LOOPWIRE_TEST_CHROMIUM names, or Debian's.
+`python -m tests.browser.screenshots FOLDER`; without a folder, those few that the README shows, into
+`deploy/screenshots`. Needs Playwright and a Chromium: the one that LOOPWIRE_TEST_CHROMIUM names, or Debian's.
 """
 
 import os
@@ -34,6 +34,9 @@ SCREENS = [
     for theme in ("light", "dark")
     for name, width, height in (("desk", 1280, 860), ("phone", 390, 844))
 ]
+PICTURE = Screen("readme", 1280, 800, "light")
+PICTURES = Path(__file__).parents[2] / "deploy" / "screenshots"
+MOST_BYTES = 150_000
 
 
 @contextmanager
@@ -148,8 +151,38 @@ def _of_a_loop(page: Page, shop: str) -> Iterator[str]:
     yield "history"
 
 
-def main(folder: Path) -> None:
-    """All of them; a page wider than its window ends it."""
+def shown(page: Page, one: Cast) -> Iterator[str]:
+    """What the README shows of it, as `tour` does."""
+    sign_in(page, one.key)
+    page.get_by_role("link", name="Shop, production").wait_for()
+    yield "loops"
+    page.goto(f"/loops/{one.loops['shop']}")
+    yield "loop"
+    page.goto(f"/loops/{one.loops['shop']}/attempts?type=click")
+    page.locator("tbody a").first.click()
+    page.get_by_text("webhook-id").wait_for()
+    yield "attempt"
+    page.goto("/loops/new")
+    page.get_by_label("Name", exact=True).fill("Shop, production")
+    page.get_by_label("Address", exact=True).fill("https://shop.example/hooks/in.php")
+    page.get_by_text("Host: shop.example").first.wait_for()
+    page.get_by_label("Address", exact=True).blur()
+    yield "new-loop"
+
+
+def readme() -> None:
+    """The README's, small enough to be kept with the source."""
+    PICTURES.mkdir(exist_ok=True)
+    with browser() as chromium, cast("https://shop.example") as one:
+        page = window(chromium, PICTURE, one.console.url)
+        for name in shown(page, one):
+            picture = page.screenshot(path=PICTURES / f"{name}.png")
+            if len(picture) > MOST_BYTES:
+                sys.stderr.write(f"{name} has {len(picture)} bytes, more than {MOST_BYTES}\n")
+
+
+def every(folder: Path) -> None:
+    """All of them; of a page wider than its window it is said."""
     folder.mkdir(parents=True, exist_ok=True)
     with browser() as chromium:
         for screen in SCREENS:
@@ -162,4 +195,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "build/screenshots"))
+    every(Path(sys.argv[1])) if len(sys.argv) > 1 else readme()

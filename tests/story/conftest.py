@@ -63,8 +63,8 @@ class Sender:
         self.settings = line.settings
         name = f"shop-{secrets.token_hex(4)}"
         self.account = name
-        self._key = line.admin_key
-        self._key = self.call("POST", "/v1/accounts", {"name": name}).json()["api_key"]
+        self.key = line.admin_key
+        self.key = self.call("POST", "/v1/accounts", {"name": name}).json()["api_key"]
 
     def call(self, method: str, path: str, body: Any = None, *, expect: int | None = None) -> requests.Response:
         """One API call; AssertionError where it is refused, or not answered as expected."""
@@ -72,7 +72,7 @@ class Sender:
             method,
             self.settings.console_url + path,
             json=body,
-            headers={"Authorization": f"Bearer {self._key}"},
+            headers={"Authorization": f"Bearer {self.key}"},
             timeout=30,
         )
         assert answer.status_code == expect if expect else answer.ok, f"{path}: {answer.status_code} {answer.text}"

@@ -20,7 +20,7 @@ def put(sender: Sender, profile: str, *, origin: str = "", **fields: Any) -> Non
     answer = requests.put(
         f"{sender.settings.console_url}/v1/profiles/{profile}",
         json={"email": f"{profile}@example.com", "fields": fields},
-        headers={"Authorization": f"Bearer {sender._key}"} | ({"loopwire-origin": origin} if origin else {}),
+        headers={"Authorization": f"Bearer {sender.key}"} | ({"loopwire-origin": origin} if origin else {}),
         timeout=30,
     )
     assert answer.status_code == 204, answer.text

@@ -16,13 +16,13 @@ from pipeline.console.shown import ReplayShown
 Typed = dict[str, Any]
 LISTS = ("mailings", "tags", "profiles")
 USUAL = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 
 
 def fresh(now: datetime) -> Typed:
-    """A new one's beginnings: the last hour."""
-    return {"from": moments.typed(now - USUAL), "to": moments.typed(now), "types": [], "rate": ""} | dict.fromkeys(
-        LISTS, ""
-    )
+    """A new one's beginnings: the last hour. The minute that runs is in it, for what was just sent."""
+    times = {"from": moments.typed(now - USUAL), "to": moments.typed(now + MINUTE)}
+    return times | {"types": [], "rate": ""} | dict.fromkeys(LISTS, "")
 
 
 def typed(form: Form) -> Typed:
