@@ -6,6 +6,7 @@ from typing import NamedTuple
 from unittest.mock import MagicMock
 
 import pytest
+import requests
 
 from pipeline.console.pages import routes
 from pipeline.console.pages.headers import HEADERS
@@ -190,5 +191,11 @@ def test_a_body_that_is_no_form_or_too_large_gets_a_page(cast: Cast) -> None:
         ({"content-type": "application/x-www-form-urlencoded"}, b"a" * 70_000, 413),
         ({"content-type": "application/x-www-form-urlencoded"}, b"a=1&" * 600, 400),
     ):
-        answer = cast.editor.session.post(f"{cast.console.url}/loops/new", body, headers=origin | headers, timeout=20)
+        try:
+            answer = cast.editor.session.post(
+                f"{cast.console.url}/loops/new", body, headers=origin | headers, timeout=20
+            )
+        except requests.ConnectionError:
+            assert status == 413, "who sends too much may be hung up on in the middle of it"
+            continue
         assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
