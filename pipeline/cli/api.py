@@ -25,9 +25,11 @@ NDJSON = "application/x-ndjson"
 
 
 def path(*words: str) -> str:
-    """`/v1/...` of the words, each escaped. Mistake where one is empty: it would be another call."""
-    if any(word in {"", ".", ".."} for word in words):
+    """`/v1/...` of the words, each escaped. Mistake where one is empty or means a folder: it would be another call."""
+    if "" in words:
         raise Mistake("an id has 1 to 128 characters of A-Z a-z 0-9 . _ : @ + -")
+    if folder := next((word for word in words if word in {".", ".."}), None):
+        raise Mistake(f"the id {folder} can't stand in an address")
     return "/v1/" + "/".join(quote(word, safe="") for word in words)
 
 

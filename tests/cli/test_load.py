@@ -110,6 +110,16 @@ def test_mailings_are_put_each(served: Api, loopwire: Loopwire, tmp_path: Path) 
     assert len(served.calls) == 5, "m3 was asked again, twice"
 
 
+def test_a_mailing_whose_id_means_a_folder_is_rejected_and_the_others_go_on(
+    served: Api, loopwire: Loopwire, tmp_path: Path
+) -> None:
+    served.answer("PUT /v1/mailings/m1", Answer(204))
+    served.answer("PUT /v1/mailings/...", Answer(204))
+    code, out, err = loopwire("mailings", "load", _file(tmp_path, "id\n.\nm1\n..\n...\n", "m.csv"))
+    assert (code, out.startswith("2 mailings accepted, 2 rejected, in ")) == (1, True)
+    assert err == "line 2: id: . can't stand in an address\nline 4: id: .. can't stand in an address\n"
+
+
 def test_an_ndjson_of_mailings(served: Api, loopwire: Loopwire, tmp_path: Path) -> None:
     served.answer("PUT /v1/mailings/m1", Answer(204), Answer(204))
     text = '{"mailing": "m1", "name": "a"}\n{"id": "m1", "tags": ["b"]}\n'
