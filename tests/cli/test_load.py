@@ -144,9 +144,8 @@ def test_a_refusal_of_all_ends_it_and_says_how_far_it_came(
     code, out, err = loopwire("profiles", "load", path)
     assert (code, out) == (1, "")
     assert err == (
-        "loopwire: no key\n"
-        "  the key is from LOOPWIRE_API_KEY; `loopwire accounts add NAME` makes an account\n"
-        "  it stopped behind line 3, with 2 accepted; loading the whole file again does no harm\n"
+        "loopwire: no key (the key is from LOOPWIRE_API_KEY; `loopwire accounts add NAME` makes an account): "
+        "it stopped behind line 3, with 2 accepted; loading the whole file again does no harm\n"
     )
     assert len(served.calls) <= 3
 
