@@ -13,6 +13,7 @@ from pipeline.cli import caller
 from pipeline.cli.api import Api, path
 from pipeline.cli.mistakes import Mistake, Refused
 from pipeline.cli.moments import moment
+from pipeline.cli.rates import a_second
 from pipeline.cli.screen import AsJson, Key, say, say_json, table, warn
 from pipeline.cli.sent import asked_path, attempt_row, stats_rows, total_line
 
@@ -36,7 +37,7 @@ Fields = Annotated[list[str], typer.Option("--field", help="Only these fields of
 Headers = Annotated[
     list[str], typer.Option("--header", metavar="NAME:VALUE", help="A header of your own on each POST.")
 ]
-Rate = Annotated[float | None, typer.Option("--rate", help="At most so many POSTs a second.")]
+Rate = Annotated[str, typer.Option("--rate", metavar="N/s", help="At most so many POSTs a second.")]
 MaxInFlight = Annotated[int | None, typer.Option("--max-in-flight", help="At most so many POSTs at a time.")]
 State = Annotated[
     Literal["delivered", "retrying", "dead", "failed"] | None,
@@ -80,7 +81,7 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
     origins: Origins = [],  # noqa: B006
     fields: Fields = [],  # noqa: B006
     headers: Headers = [],  # noqa: B006
-    rate: Rate = None,
+    rate: Rate = "",
     max_in_flight: MaxInFlight = None,
     key: Key = "",
     as_json: AsJson = False,
@@ -93,8 +94,10 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
         "format": format_,
         "filter": {"mailings": mailings, "tags": tags, "machine": machine, "exclude_origins": origins},
     }
-    more = {"fields": fields, "headers": _headers(headers), "rate": rate, "max_in_flight": max_in_flight}
-    loop = _api(key).call("POST", path("loops"), wish | {name: value for name, value in more.items() if value})
+    more = {"fields": fields, "headers": _headers(headers), "rate": a_second(rate), "max_in_flight": max_in_flight}
+    loop = _api(key).call(
+        "POST", path("loops"), wish | {name: value for name, value in more.items() if value not in (None, [], {})}
+    )
     if as_json:
         say_json(loop)
         return

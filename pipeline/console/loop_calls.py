@@ -45,7 +45,7 @@ class LoopCalls:
     async def change(self, account: Account, by: By, loop: str, form: LoopPatch) -> LoopShown:
         """Changes what is given. A new `url` makes the loop unverified.
 
-        What is on its way waits then for `verify`; what happens meanwhile is not held, a replay sends it afterwards.
+        What is on its way, and what happens meanwhile, waits then for `verify`.
         """
         async with self._directory.lock(loop):
             old = self._known(account, loop)

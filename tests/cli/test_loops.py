@@ -77,7 +77,7 @@ def test_a_loop_is_added_with_a_name_of_its_host(served: Api, loopwire: Loopwire
 def test_all_that_a_loop_may_have_is_an_option(served: Api, loopwire: Loopwire) -> None:
     served.answer("POST /v1/loops", Answer(201, LOOP | {"secret": "whsec_abc"}))
     words = ["--event", "open, click", "--name", "n", "--format", "json", "--tag", "a", "--tag", "b", "--mailing", "m",
-             "--no-machine", "--exclude-origin", "crm", "--field", "city", "--rate", "2.5", "--max-in-flight", "3",
+             "--no-machine", "--exclude-origin", "crm", "--field", "city", "--rate", "2.5/s", "--max-in-flight", "3",
              "--header", "Authorization: Basic a:b"]  # fmt: skip
     code, _, err = loopwire("loops", "add", LOOP["url"], *words)
     assert (code, err) == (0, "")

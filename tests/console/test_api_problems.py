@@ -94,11 +94,19 @@ def test_a_body_of_unknown_length_is_bounded_too(given: Given) -> None:
     assert console.call("POST", "/v1/loops", key, data=chunks, headers=dict(JSON)).status_code == 413
 
 
-@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
 def test_a_body_is_sent_as_json(given: Given, kind: str) -> None:
     console, key = given
-    answer = console.call("POST", "/v1/loops", key, data=b"{}", headers={"content-type": kind} if kind else {})
+    answer = console.call("POST", "/v1/loops", key, data=b"{}", headers={"content-type": kind})
     assert (answer.status_code, answer.json()["type"]) == (415, "urn:loopwire:problem:not-json")
+
+
+def test_a_body_whose_type_is_not_told_is_read_as_json(given: Given) -> None:
+    console, key = given
+    loop = b'{"name":"in","url":"https://shop.example/in","events":["open"]}'
+    assert console.call("POST", "/v1/loops", key, data=loop).status_code == 201
+    answer = console.call("POST", "/v1/loops", key, data=b"name=in")
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
 
 
 @pytest.mark.parametrize(
