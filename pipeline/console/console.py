@@ -15,6 +15,7 @@ from pipeline.console.loops import Random, Seals
 from pipeline.console.sought import Sought
 from pipeline.console.track import Tracking
 from pipeline.console.trial import Answered
+from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.stage import Post
 from pipeline.model.events import Event
 from pipeline.model.replays import Range
@@ -66,6 +67,10 @@ class Store(Protocol):
 
     async def ask(self, question: Callable[[Connection], Answer]) -> Answer:
         """The answer to a question; StoreAwayError where there is none."""
+        ...
+
+    async def until(self, condition: Callable[[Connection], bool], seconds: float) -> bool:
+        """Whether it came true within that time; StoreAwayError as above."""
         ...
 
 
@@ -184,6 +189,7 @@ class Console:
     limits: Limits
     ready: Callable[[], bool]
     store: Store
+    ladder: Ladder
     health: LoopHealth = field(default_factory=NothingKnown)
     proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For counts
 

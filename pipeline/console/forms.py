@@ -40,6 +40,8 @@ Word = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[list[Word], Field(max_length=1000)]
 LoopUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(values.loop_url)]
 Events = Annotated[list[Event], Field(min_length=1), AfterValidator(values.distinct)]
+Recipient = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Moment = Annotated[datetime, BeforeValidator(values.moment, json_schema_input_type=str)]
 Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(values.custom_headers)]
 
@@ -147,3 +149,33 @@ class ReplayForm(Form):
         if self.since >= self.until:
             raise ValueError("to: must be later than from")
         return self
+
+
+class DeadForm(Form):
+    """Which dead letters; those that fit all of it."""
+
+    deliveries: Annotated[list[Id], Field(min_length=1, max_length=1000)] | None = Field(
+        default=None, description="these, by the `webhook-id` of their POSTs"
+    )
+    since: Moment | None = Field(default=None, alias="from", description="given up then or later, RFC 3339")
+    until: Moment | None = Field(default=None, alias="to", description="and before then")
+    reason: Reason | None = Field(default=None, description="words that the reason has in it")
+    type: Event | None = None
+    recipient: Recipient | None = None
+    profile: Id | None = None
+    message: Id | None = None
+    event: Id | None = Field(default=None, description="the event's id")
+
+
+class RedriveForm(DeadForm):
+    """Which dead letters are sent once more; with nothing said, all of the loop."""
+
+    rate: Annotated[float, Field(ge=0.01, le=100_000)] | None = Field(
+        default=None, description="deliveries a second, at most; without, 200"
+    )
+
+
+class PurgeForm(DeadForm):
+    """Which dead letters are forgotten."""
+
+    all: bool = Field(default=False, description="all of the loop, where nothing else is said")

@@ -150,9 +150,7 @@ class Recorder:
     def _positions(self, connection: Connection, counts: Mapping[str, int]) -> dict[str, Partitions]:
         names = {topic: self._kafka.full(topic) for topic in TOPICS}
         with connection.begin():
-            return {
-                topic: positions(connection, full, counts[topic], names.values()) for topic, full in names.items()
-            }
+            return {topic: positions(connection, full, counts[topic], names.values()) for topic, full in names.items()}
 
     def _follow(self, reader: Consumer, connection: Connection) -> None:
         sweep: Iterator[int] | None = None

@@ -28,6 +28,12 @@ class Ladder:
         """Seconds to wait for a delivery held that many times before: a rung higher each time."""
         return self._rungs[min(holds, len(self._rungs) - 1)]
 
+    def first(self, now: float, due: float) -> Wait:
+        """The first retry topic, whatever `due` is: from there a longer wait goes on as any other."""
+        rung = self._rungs[0]
+        leaves = due if due - now - rung < self._sorted[0] else now + rung
+        return Wait(topics.retry_topic(timedelta(seconds=rung)), leaves)
+
     def wait(self, now: float, due: float) -> Wait:
         """Where a delivery due at `due` waits first: the longest rung that fits, else the shortest.
 

@@ -33,6 +33,7 @@ LABELS = {"url": "address", "max_in_flight": "POSTs at once", "rate": "POSTs a s
 LOOP_TABS = (
     Tab("Overview", ""),
     Tab("Attempts", "/attempts"),
+    Tab("Dead letters", "/dead"),
     Tab("Replays", "/replays"),
     Tab("History", "/history"),
     Tab("Settings", "/settings"),

@@ -82,6 +82,12 @@ def one(connection: Connection, whose: Whose, delivery: str, edge: Horizon) -> R
     return connection.execute(sql.select(DEAD).where(*which)).one_or_none()
 
 
+def has_any(connection: Connection, whose: Whose) -> bool:
+    """Whether the account has a letter of the loop, which may be removed by now."""
+    which = (DEAD.c.loop == whose.loop, DEAD.c.account == whose.account)
+    return connection.execute(sql.select(DEAD.c.id).where(*which).limit(1)).first() is not None
+
+
 def still(connection: Connection, numbers: list[int]) -> bool:
     """Whether any of these records is still a letter."""
     which = (DEAD.c.id.in_(numbers[first : first + AT_ONCE]) for first in range(0, len(numbers), AT_ONCE))
