@@ -8,7 +8,7 @@ import typer
 from confluent_kafka import KafkaException
 
 from pipeline import settings, topics
-from pipeline.cli import accounts, as_code, load, loops, registry, replay, stages, tail
+from pipeline.cli import accounts, as_code, dead, load, loops, registry, replay, stages, tail
 from pipeline.cli.mistakes import Mistake
 from pipeline.cli.screen import warn
 from pipeline.local.family import end_with_parent
@@ -24,6 +24,7 @@ for name, commands in (
     ("profiles", load.profiles_app),
     ("mailings", load.mailings_app),
     ("loops", loops.app),
+    ("dead", dead.app),
     ("tail", tail.app),
     ("topics", registry.topics_app),
     ("schemas", registry.schemas_app),

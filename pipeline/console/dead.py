@@ -27,7 +27,7 @@ RATE = 200.0  # redriven deliveries of a loop a second, where nobody says otherw
 SLOWEST = 0.01
 KEPT_HISTORY = 50  # failed attempts that a delivery remembers when it begins anew
 SAME = ("type", "recipient", "profile", "message", "event")
-PLAIN = ("delivery", "event", "type", "profile", "recipient", "message", "reason", "status", "attempts")
+PLAIN = ("loop", "delivery", "event", "type", "profile", "recipient", "message", "reason", "status", "attempts")
 
 _delivery = msgspec.json.Decoder(Delivery)
 _json = msgspec.json.Encoder()

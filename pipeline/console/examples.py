@@ -80,6 +80,7 @@ ATTEMPT = {
 }
 FAILED = {"attempt": 11, "at": "2026-03-24T14:52:07Z", "status": 500, "error": "answered 500"}
 DEAD = {name: ATTEMPT[name] for name in ("delivery", "event", "type", "profile", "recipient", "message")} | {
+    "loop": LOOP["id"],
     "at": "2026-03-24T14:52:07.250000Z",
     "reason": "given up after 11 attempts: answered 500",
     "status": 500,

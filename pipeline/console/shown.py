@@ -189,6 +189,7 @@ class DeadShown(Shown):
     `status` is the last answer's. One that is not `readable` is a record that holds no delivery: it can be purged only.
     """
 
+    loop: str
     delivery: str
     event: str | None
     type: str | None
