@@ -17,6 +17,7 @@ class Away(Memory):
         super().__init__(topics)
         self.here = Event()
         self.here.set()
+        self.asked = 0  # for how many partitions there are
 
     def consumer(self, group: str, **more: Any) -> Consumer:
         return _shut(self, super().consumer(group, **more))
@@ -25,6 +26,7 @@ class Away(Memory):
         return _shut(self, super().reader())
 
     def partitions(self, topics: Iterable[str]) -> Mapping[str, int]:
+        self.asked += 1
         self.here.wait(PATIENCE_SECONDS)
         return super().partitions(topics)
 
