@@ -79,7 +79,7 @@ class AttemptPages:
             "request": request,
             "why": why,
             "others": others.attempts,
-            "phases": phases(attempt.timings),
+            "phases": phases(attempt.timings, answered=attempt.status is not None),
         }
         return self._views.page(visit, "attempt.html", **shown)
 
