@@ -81,7 +81,7 @@ def replay(  # noqa: PLR0913, PLR0917 (options, each with a name)
         "to": moment(to, "--to", now).isoformat(),
         "types": words(types),
         "mailings": words(mailings),
-        "tags": words(tags),
+        "tags": tags,  # one may hold a comma
         "profiles": words(profiles),
         "dry_run": dry_run,
     }

@@ -11,28 +11,23 @@ from typing import Any, TypeVar, cast
 
 import faust
 import uvloop
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from faust.app.base import BootStrategy
 from mode import Service
 
-from pipeline import health, metrics, topics
-from pipeline.enrich.changes import change_of
-from pipeline.enrich.join import Tail
+from pipeline import health, topics
+from pipeline.enrich.joiner import Joiner
 from pipeline.enrich.reader import Readers
 from pipeline.enrich.rewind import Rewind
 from pipeline.enrich.seen import Seen
-from pipeline.enrich.stage import buried, outcome
-from pipeline.enrich.tables import Tables
+from pipeline.enrich.telling import Changes
 from pipeline.kafka.admin import check_family
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.consume import Batch, Feed, Moves, Places
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.mirror import Apply, Mirror
-from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.receipt import Receipt
-from pipeline.kafka.seam import Kafka, Message
-from pipeline.model.hits import AnyHit
-from pipeline.record import Record
+from pipeline.kafka.seam import Kafka
 from pipeline.settings import Settings, SettingsError, read
 
 log = logging.getLogger(__name__)
@@ -41,133 +36,12 @@ Out = TypeVar("Out")
 GROUP = "loopwire-enrich"
 AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch holds the event loop longer
 FETCH_SECONDS = 0.1
-FULL_SECONDS = 0.005  # between two tries where the producer's queue is full
 COMMIT_SECONDS = 0.2
 SETTLE_SECONDS = 10.0
-UNDER_WAY = 100_000  # events produced and not acknowledged, before the join waits: about 60 MB
-
-READ = metrics.counter("loopwire_enrich_hits", "hits read")
-DEAD = metrics.counter("loopwire_enrich_dead", "hits that could not be read or written")
-ROWS = metrics.gauge("loopwire_enrich_table_rows", "rows of profiles and mailings at hand")
-
-
-class Joiner:
-    """Joins batches of hits and writes the outcome: events to the same partition numbers, dead letters."""
-
-    def __init__(self, kafka: Kafka) -> None:
-        self.tables = Tables()
-        self.seen: dict[int, Seen] = {}
-        self.outbox = Outbox(kafka, kafka.producer())
-        self.broken: asyncio.Queue[Exception] = asyncio.Queue()
-        self._kafka = kafka
-        self._events = kafka.full(topics.EVENTS)
-
-    async def join(self, batch: Batch) -> None:
-        """Writes an output for each hit; returns before all are acknowledged."""
-        # Taken before the ledger is opened: rows are dropped only after it was retired.
-        profiles, tags = self.tables.profiles(batch.partition), self.tables.tags
-        told = self.seen[batch.partition].of if batch.partition in self.seen else _nothing
-        receipt = Receipt(batch.ledger, batch.first, batch.end, self.refuse)
-        if not receipt.owed:
-            return  # revoked while it waited: its next owner reads it again
-        receipt.expect(len(batch.messages))
-        for message in batch.messages:
-            await self._write(message, outcome(message, profiles, tags, told), receipt)
-        receipt.complete()
-        self.outbox.wake()
-        READ.inc(len(batch.messages))
-        ROWS.set(len(self.tables))
-        while len(self.outbox.producer) > UNDER_WAY:
-            await self.outbox.breathe()
-
-    def refuse(self, error: KafkaError) -> None:
-        """An output can't be written: the worker stops."""
-        self.broken.put_nowait(KafkaException(error))
-
-    async def _write(self, message: Message, output: bytes | Record, receipt: Receipt) -> None:
-        produce = self.outbox.producer.produce
-        while True:
-            try:
-                if isinstance(output, bytes):
-                    produce(self._events, output, message.key(), message.partition() or 0, on_delivery=receipt)
-                else:
-                    DEAD.inc()
-                    headers = list(output.headers)
-                    produce(
-                        self._kafka.full(output.topic),
-                        output.value,
-                        output.key,
-                        -1,
-                        on_delivery=receipt,
-                        headers=headers,
-                    )
-                return
-            except BufferError:
-                await self.outbox.breathe()
-            except KafkaException as refused:
-                if not isinstance(output, bytes):
-                    raise
-                output = buried(message, f"events: {refused.args[0].str()}")
-
-
-def _nothing(_hit: AnyHit) -> Tail:
-    """Of a partition that was revoked: nobody will see it."""
-    return b""
-
-
-class Changes:
-    """Writes an event for each change of a profile that was not told yet. On the thread that reads the tables."""
-
-    def __init__(self, kafka: Kafka, joiner: Joiner, wake: Callable[[], None]) -> None:
-        self._kafka = kafka
-        self._joiner = joiner
-        self._wake = wake
-        self._ledgers: dict[int, Ledger] = {}
-        self._told: dict[int, int] = {}  # what `profiles` holds below these offsets counts as told
-
-    def own(self, partition: int, told: int, ledger: Ledger) -> None:
-        """The partition is ours: changes from `told` on are news."""
-        self._told[partition], self._ledgers[partition] = told, ledger
-
-    def disown(self, partition: int) -> None:
-        """The partition is another worker's."""
-        self._told.pop(partition, None)
-        self._ledgers.pop(partition, None)
-
-    def see(self, message: Message) -> None:
-        """One record of `profiles`, before it is applied."""
-        partition, offset = message.partition() or 0, message.offset() or 0
-        if offset < self._told.get(partition, offset + 1):
-            return
-        receipt = Receipt(self._ledgers[partition], offset, offset + 1, self._joiner.refuse)
-        if not receipt.owed:
-            return  # revoked: its next owner tells it
-        before = self._joiner.tables.profiles(partition).get(message.key() or b"")
-        record = change_of(message, before, _origin(message))
-        if record is not None:
-            receipt.expect(1)
-            self._write(record, receipt)
-        receipt.complete()
-
-    def _write(self, record: Record, receipt: Receipt) -> None:
-        topic, headers = self._kafka.full(record.topic), list(record.headers) or None
-        produce = self._joiner.outbox.producer.produce
-        while True:
-            try:
-                produce(topic, record.value, record.key, record.partition, on_delivery=receipt, headers=headers)
-                self._wake()
-                return
-            except BufferError:
-                time.sleep(FULL_SECONDS)  # the event loop serves the acknowledgements
 
 
 def _soon(loop: asyncio.AbstractEventLoop, do: Callable[[], None]) -> None:
     loop.call_soon_threadsafe(do)
-
-
-def _origin(message: Message) -> str | None:
-    origin = dict(message.headers() or ()).get("origin")
-    return origin.decode(errors="replace") if origin else None
 
 
 class Hits(Service):

@@ -64,6 +64,13 @@ def test_each_line_is_taken_or_rejected_by_itself(cast: Cast) -> None:
     )
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(cast: Cast) -> None:
+    bom = b"\xef\xbb\xbf"
+    error = "is not JSON: JSON is malformed: invalid character (byte 0)"
+    answer = cast.load(bom + _lines(0, 1) + bom + _lines(1, 2))
+    assert answer.json() == {"accepted": 1, "rejected": [{"line": 2, "error": error}]}
+
+
 @pytest.mark.parametrize("body", [b"", b"\n", b"\r\n \n"])
 def test_of_no_lines_none_are_taken(cast: Cast, body: bytes) -> None:
     answer = cast.load(body)

@@ -101,9 +101,19 @@ def test_a_body_is_sent_as_json(given: Given, kind: str) -> None:
     assert (answer.status_code, answer.json()["type"]) == (415, "urn:loopwire:problem:not-json")
 
 
-def test_a_405_says_what_there_is(given: Given) -> None:
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/live", "GET, HEAD"),
+        ("/v1/loops", "GET, POST"),
+        ("/v1/loops/lp_a", "DELETE, GET, PATCH"),
+        ("/v1/replays/rp_a", "DELETE, GET"),
+    ],
+)
+def test_a_405_says_all_there_is(given: Given, path: str, allowed: str) -> None:
     console, _ = given
-    assert set(console.call("PUT", "/live").headers["allow"].split(", ")) == {"GET", "HEAD"}
+    answer = console.call("PUT", path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import asyncio
 import fcntl
 import logging
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ Answer = TypeVar("Answer")
 
 READERS = 4
 BUSY_SECONDS = 5.0  # how long SQLite waits for whoever writes
+BETWEEN_SECONDS = 0.01
 QUESTION_MS = 10_000
 MIGRATES, RECORDS = 0x6C6F_6F70_0001, 0x6C6F_6F70_0002  # advisory locks of PostgreSQL: "loop" and a number
 # A connection that went away without a word is noticed within half a minute.
@@ -154,7 +157,8 @@ def _prepare(engine: Engine, begin: str) -> None:
     def _connected(connection: Any, _record: object) -> None:  # noqa: ANN401 (the driver's)
         if is_sqlite:
             connection.isolation_level = None
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
+            _journal(connection)
+            for pragma in ("synchronous=NORMAL", "journal_size_limit=67108864"):
                 connection.execute(f"PRAGMA {pragma}")
         elif begin == "BEGIN":
             connection.execute(f"SET statement_timeout = {QUESTION_MS}")
@@ -162,3 +166,16 @@ def _prepare(engine: Engine, begin: str) -> None:
 
     if is_sqlite:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+
+
+def _journal(connection: sqlite3.Connection) -> None:
+    """A new file becomes one with a write-ahead log; SQLite itself does not wait with this step for others."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(BETWEEN_SECONDS)

@@ -2,6 +2,8 @@
 
 import itertools
 import random
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from sqlalchemy import URL, Connection
 from pipeline.console.store import retention
 from pipeline.console.store.batch import batch_of
 from pipeline.console.store.cursor import Cursor
-from pipeline.console.store.database import migrate
+from pipeline.console.store.database import Database, migrate
 from pipeline.console.store.read import Whose, Wish
 from pipeline.console.store.retention import Limits
 from pipeline.console.store.schema import ATTEMPTS, COUNTS, METADATA, REVISION, SKIPPED
@@ -66,6 +68,36 @@ def test_a_file_is_its_owner_s_alone(tmp_path: Path) -> None:
         positions(connection, TOPIC, 1)
         assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").glob("console.db*")} <= {0o600, 0o644}
         assert (tmp_path / "new" / "console.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first can make its log; whoever comes a moment too early waits for it, as for any other writer."""
+    monkeypatch.setattr("pipeline.console.store.database.BUSY_SECONDS", 30.0)
+    for number in range(10):
+        url = URL.create("sqlite", database=str(tmp_path / f"{number}.db"))
+        holder = sqlite3.connect(str(url.database), isolation_level=None)
+        holder.execute("CREATE TABLE one (a)")
+        holder.execute("BEGIN IMMEDIATE")
+        database = Database(url)
+        with ThreadPoolExecutor(3) as many:
+            asked = [many.submit(_asks, database) for _ in range(2)]
+            recorded = many.submit(_records, database)
+            assert not wait([*asked, recorded], timeout=0.05).done
+            holder.execute("COMMIT")
+            assert [one.result() for one in asked] == [1, 1]
+            assert recorded.result()
+        holder.close()
+        database.close()
+
+
+def _asks(database: Database) -> Any:
+    with database._reader.connect() as connection:
+        return connection.scalar(sql.text("SELECT count(*) FROM sqlite_master WHERE name = 'one'"))
+
+
+def _records(database: Database) -> bool:
+    with database.recording() as connection:
+        return connection is not None
 
 
 def test_a_batch_that_another_wrote_is_refused_whole(store_url: URL) -> None:

@@ -1,0 +1,64 @@
+"""Tells changes of profiles: a part of enrich's door, on the thread that reads the tables."""
+
+import time
+from collections.abc import Callable
+
+from pipeline.enrich.changes import change_of
+from pipeline.enrich.joiner import Joiner
+from pipeline.kafka.ledger import Ledger
+from pipeline.kafka.receipt import Receipt
+from pipeline.kafka.seam import Kafka, Message
+from pipeline.record import Record
+
+FULL_SECONDS = 0.005  # between two tries where the producer's queue is full
+
+
+class Changes:
+    """Writes an event for each change of a profile that was not told yet. `wake` has the acknowledgements served."""
+
+    def __init__(self, kafka: Kafka, joiner: Joiner, wake: Callable[[], None]) -> None:
+        self._kafka = kafka
+        self._joiner = joiner
+        self._wake = wake
+        self._ledgers: dict[int, Ledger] = {}
+        self._told: dict[int, int] = {}  # what `profiles` holds below these offsets counts as told
+
+    def own(self, partition: int, told: int, ledger: Ledger) -> None:
+        """The partition is ours: changes from `told` on are news."""
+        self._told[partition], self._ledgers[partition] = told, ledger
+
+    def disown(self, partition: int) -> None:
+        """The partition is another worker's."""
+        self._told.pop(partition, None)
+        self._ledgers.pop(partition, None)
+
+    def see(self, message: Message) -> None:
+        """One record of `profiles`, before it is applied."""
+        partition, offset = message.partition() or 0, message.offset() or 0
+        if offset < self._told.get(partition, offset + 1):
+            return
+        receipt = Receipt(self._ledgers[partition], offset, offset + 1, self._joiner.refuse)
+        if not receipt.owed:
+            return  # revoked: its next owner tells it
+        before = self._joiner.tables.profiles(partition).get(message.key() or b"")
+        record = change_of(message, before, _origin(message))
+        if record is not None:
+            receipt.expect(1)
+            self._write(record, receipt)
+        receipt.complete()
+
+    def _write(self, record: Record, receipt: Receipt) -> None:
+        topic, headers = self._kafka.full(record.topic), list(record.headers) or None
+        produce = self._joiner.outbox.producer.produce
+        while True:
+            try:
+                produce(topic, record.value, record.key, record.partition, on_delivery=receipt, headers=headers)
+                self._wake()
+                return
+            except BufferError:
+                time.sleep(FULL_SECONDS)  # the event loop serves the acknowledgements
+
+
+def _origin(message: Message) -> str | None:
+    origin = dict(message.headers() or ()).get("origin")
+    return origin.decode(errors="replace") if origin else None
