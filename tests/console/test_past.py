@@ -95,7 +95,7 @@ def test_only_the_event_s_own_id_counts(value: bytes, it: bool) -> None:
 def test_who_asks_again_joins_the_search_and_a_broker_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = Away({topics.EVENTS: 4})
     event = uuid7(NOW, os.urandom(10))
-    value, asked = _write(memory, "jane", event), sought("acme", "jane", event, datetime.now(UTC))
+    value, asked = _write(memory, {"jane": event})["jane"], sought("acme", "jane", event, datetime.now(UTC))
     memory.here.clear()
 
     async def look() -> None:
@@ -121,7 +121,7 @@ def test_what_stands_behind_too_many_records_is_not_said_to_be_gone(monkeypatch:
     monkeypatch.setattr(module, "MOST_READ", 3)
     events = [uuid7(NOW, os.urandom(10)) for _ in range(5)]
     for event in events:
-        _write(memory, "jane", event)
+        _write(memory, {"jane": event})
 
     async def look() -> None:
         past = Past(memory)
