@@ -160,8 +160,9 @@ class Recorder:
         while not self._stopping.is_set():
             if time.monotonic() >= grown_at:
                 grown_at = time.monotonic() + GROWN_SECONDS
-                if self._kafka.partitions([ATTEMPTS])[ATTEMPTS] > len(self._position):
-                    log.info("recorder: %s has more partitions now", self._topic)
+                counts = self._kafka.partitions(TOPICS)
+                if grown := [topic for topic in TOPICS if counts[topic] > len(self._position[topic])]:
+                    log.info("recorder: %s has more partitions now", self._kafka.full(grown[0]))
                     reader.assign(self._places(connection))
             messages = self._readable(reader.consume(self._pace.at_once, self._pace.gather))
             for topic, of_it in self._by_topic(messages).items():
