@@ -12,7 +12,7 @@ import certifi
 import pycurl
 
 from pipeline import __version__
-from pipeline.guard import port_refusal, refusal
+from pipeline.guard import literal, port_refusal, refusal
 from pipeline.model.deliveries import Timings
 from pipeline.settings import Network
 
@@ -266,7 +266,10 @@ class Calls:
 
 
 def _unfit(url: str, guard: Guard) -> str | None:
-    """What the address itself says against calling it; behind a proxy the guard must rely on this alone."""
+    """What the address itself says against calling it.
+
+    Behind a proxy the guard has this alone: the proxy resolves names, so it must refuse where they lead.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port if parts.port is not None else (443 if parts.scheme == "https" else 80)
@@ -276,5 +279,6 @@ def _unfit(url: str, guard: Guard) -> str | None:
         return "address is not an http or https URL"
     if why := port_refusal(port):
         return f"{why} is refused"
-    literal = refusal(parts.hostname, guard.allow) if guard.proxy else None
-    return f"address {parts.hostname} is refused: {literal}" if literal not in {None, "not an IP address"} else None
+    if guard.proxy and (address := literal(parts.hostname)) and (why := refusal(address, guard.allow)):
+        return f"address {address} is refused: {why}"
+    return None

@@ -368,8 +368,21 @@ def test_a_proxy_of_the_operator_takes_every_call(call: Call, serve: Callable[..
     guard = Guard(proxy=proxy.url(""))
     assert call(Request("http://shop.example/in"), guard).status == 200
     assert proxy.requests[0].startswith(b"GET http://shop.example/in HTTP/1.1\r\n")
-    refused = call(Request("http://127.0.0.1/in"), guard)
-    assert (refused.error, len(proxy.requests)) == ("address 127.0.0.1 is refused: loopback", 1)
+    for host in ("127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "localhost", "a.localhost", "127.0.0.1."):
+        refused = call(Request(f"http://{host}/in"), guard)
+        assert (refused.error, len(proxy.requests)) == ("address 127.0.0.1 is refused: loopback", 1)
+    allowed = Guard((ip_network("127.0.0.0/8"),), proxy.url(""))
+    assert call(Request("http://127.1/in"), allowed).status == 200
+
+
+def test_a_proxy_is_asked_by_name_so_where_it_leads_is_the_proxy_s_to_guard(
+    call: Call, serve: Callable[..., Server]
+) -> None:
+    proxy = serve(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    answer = call(Request("https://leads-anywhere.example/in"), Guard(proxy=proxy.url("")))
+    assert proxy.requests[0].startswith(b"CONNECT leads-anywhere.example:443 HTTP/1.1\r\n")
+    assert answer.error is not None
+    assert "403" in answer.error
 
 
 @pytest.mark.parametrize(
