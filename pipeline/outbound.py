@@ -85,6 +85,7 @@ class Handle:
         self.curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.PATH_AS_IS, 1)  # a path is signed, and asked for, as it was typed
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.PROXY, guard.proxy)  # set even if empty: the environment's proxies are not ours
         curl.setopt(pycurl.NOPROXY, "" if guard.proxy else "*")

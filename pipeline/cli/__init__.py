@@ -8,7 +8,7 @@ import typer
 from confluent_kafka import KafkaException
 
 from pipeline import settings, topics
-from pipeline.cli import accounts, as_code, dead, load, loops, registry, replay, stages, tail
+from pipeline.cli import accounts, as_code, dead, load, loop_keys, loops, registry, replay, stages, tail
 from pipeline.cli.mistakes import Mistake
 from pipeline.cli.screen import warn
 from pipeline.local.family import end_with_parent
@@ -17,6 +17,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
 app.add_typer(stages.app)
 app.add_typer(replay.app)
 loops.app.add_typer(as_code.app)
+loops.app.add_typer(loop_keys.app)
 # What typer raises of a command that was mistyped. It has no public name, and another home in each of its versions.
 USAGE: type[Exception] = typer.BadParameter.__mro__[1]
 for name, commands in (

@@ -11,7 +11,7 @@ from pipeline.console.directory import Directory
 from pipeline.console.limits import Limits
 from pipeline.console.live import Glance, Wanted
 from pipeline.console.loop_health import LoopHealth, NothingKnown
-from pipeline.console.loops import Random, Seals
+from pipeline.console.seals import Random, Seals
 from pipeline.console.sought import Sought
 from pipeline.console.track import Tracking
 from pipeline.console.trial import Answered

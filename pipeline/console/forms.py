@@ -10,7 +10,7 @@ from pipeline.console import values
 from pipeline.model.accounts import Role
 from pipeline.model.events import EventType
 from pipeline.model.ids import ACCOUNT_PATTERN, ID_PATTERN, USER_PATTERN
-from pipeline.model.loops import Format
+from pipeline.model.loops import Format, SignatureKind
 
 LoopEvent = Literal["loop.failing", "loop.disabled", "loop.ownership", "loop.recovered"]
 Event = Literal[EventType, LoopEvent]
@@ -39,6 +39,9 @@ Fields = Annotated[dict[str, Any], AfterValidator(values.shallow)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[list[Word], Field(max_length=1000)]
 LoopUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(values.loop_url)]
+DnsName = Annotated[
+    str, Field(max_length=253, pattern=r"^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z0-9-]{2,63}$")
+]
 Events = Annotated[list[Event], Field(min_length=1), AfterValidator(values.distinct)]
 Recipient = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -112,6 +115,13 @@ class LoopFields(Form):
     )
     batch: Annotated[int, Field(ge=1, le=10_000)] | None = None
     ordered: bool = False
+    signatures: Annotated[list[SignatureKind], AfterValidator(values.distinct)] = Field(
+        default=[],
+        description="beside `v1`: `v1a` (ed25519), `http` (an HTTP message signature as Copernica sends it)",
+    )
+    key_id: DnsName | None = Field(
+        default=None, description="for `http`: the DNS name of the key's TXT record; a new one makes a new key"
+    )
 
 
 class LoopForm(LoopFields):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.console.store.told import State as AttemptState
 from pipeline.model.accounts import Role
-from pipeline.model.loops import ChangeWord, Format, Reason, State
+from pipeline.model.loops import ChangeWord, Format, Reason, SignatureKind, State
 from pipeline.model.replays import ReplayWord
 
 
@@ -48,6 +48,20 @@ class VerificationShown(Shown):
     urls: list[str]
 
 
+class KeyShown(Shown):
+    """A public key: `whpk_...` for `v1a`; for `http` its DER in base64, and the TXT record to be published at `name`.
+
+    It signs from `signs_from` on, until `signs_until`, or until it is replaced.
+    """
+
+    kind: SignatureKind
+    public: str
+    name: str | None
+    txt: str | None
+    signs_from: datetime
+    signs_until: datetime | None
+
+
 class LoopShown(Shown):
     id: str
     name: str
@@ -66,6 +80,9 @@ class LoopShown(Shown):
     verification: VerificationShown
     verified_at: datetime | None
     created_at: datetime
+    signatures: list[SignatureKind]
+    key_id: str | None
+    keys: list[KeyShown]
 
 
 class LoopMade(LoopShown):
