@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command()
 def keys(loop: LoopId, key: Key = "", as_json: AsJson = False) -> None:
     """The public keys of `v1a` and `http`; of the latter the TXT record to be published, and at which name."""
-    found = Api(caller.account(settings.read(), key)).call("GET", path("loops", loop))["keys"]
+    found = Api(caller.account(settings.read(), key)).call("GET", path("loops", loop))["public_keys"]
     if as_json:
         say_json(found)
         return

@@ -158,7 +158,7 @@ def _change(form: LoopForm, loop: Loop, update_headers: bool) -> Change:
     wanted = form.model_dump(include=set(COMPARED))
     body, differences = dict[str, Any](), list[Difference]()
     for name in COMPARED:
-        found = _differences(name, loop.get(name), wanted[name])
+        found = _differences(name, loop.get(name, [] if name == "signatures" else None), wanted[name])
         if found:
             body[name] = wanted[name]
             differences += found

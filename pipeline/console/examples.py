@@ -39,7 +39,7 @@ LOOP = WISHES | {
     "created_at": "2026-03-20T09:00:00Z",
     "signatures": [],
     "key_id": None,
-    "keys": [],
+    "public_keys": [],
 }
 ACTIVE = LOOP | {"state": "active", "verified_at": "2026-03-20T09:05:00Z"}
 LATER = "2026-03-20T12:00:30Z"

@@ -186,7 +186,7 @@ def shown(loop: Loop, found: LoopState | None) -> LoopShown:
         verification=VerificationShown(file=loop.file, content=loop.content, urls=places(loop.url, loop.file)),
         verified_at=loop.verified_at,
         created_at=loop.created_at,
-        keys=[key_shown(key) for key in loop.keys],
+        public_keys=[key_shown(key) for key in loop.keys],
     )
 
 

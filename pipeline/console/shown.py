@@ -82,7 +82,7 @@ class LoopShown(Shown):
     created_at: datetime
     signatures: list[SignatureKind]
     key_id: str | None
-    keys: list[KeyShown]
+    public_keys: list[KeyShown]
 
 
 class LoopMade(LoopShown):

@@ -175,7 +175,7 @@ def test_a_loop_is_shown_whole() -> None:
         created_at=NOW,
         signatures=[],
         key_id=None,
-        keys=[],
+        public_keys=[],
     )
 
 

@@ -127,7 +127,7 @@ def test_javascript_s_library_verifies_it(server: Server, tmp_path: Path) -> Non
 
 def test_a_v1a_is_verified_by_the_public_key_alone(server: Server) -> None:
     loop = _loop(server.url(), signatures=["v1a"])
-    [key] = loops.shown(loop, None).keys
+    [key] = loops.shown(loop, None).public_keys
     assert key.public.startswith("whpk_")
     public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key.public.removeprefix("whpk_")))
     sent = _send(server, loop)
@@ -163,7 +163,7 @@ def _verify(sent: Sent, txt: str) -> list[str]:
 @pytest.mark.parametrize("path", ["/in", "/hooks/in.php?a=1&b=%20x", "", "/?q", "?q=1", "/a/../b/./c", "/a//b/"])
 def test_an_http_signature_is_verified_as_the_draft_says(server: Server, path: str) -> None:
     loop = _loop(server.url(path), signatures=["http"], key_id=NAME, headers={"Date": "never", "X-Own": "a"})
-    [key] = loops.shown(loop, None).keys
+    [key] = loops.shown(loop, None).public_keys
     assert key.txt is not None
     assert not re.search(r"; |=$", key.txt)
     sent = _send(server, loop)
@@ -177,7 +177,7 @@ def test_an_http_signature_is_verified_as_the_draft_says(server: Server, path: s
 
 def test_each_attempt_is_signed_afresh(server: Server) -> None:
     loop, now = _loop(server.url(), signatures=["http"], key_id=NAME), datetime.now(UTC)
-    txt = loops.shown(loop, None).keys[0].txt or ""
+    txt = loops.shown(loop, None).public_keys[0].txt or ""
     sent = [_send(server, loop, attempts, now + timedelta(seconds=attempts)) for attempts in range(3)]
     for one in sent:
         _verify(one, txt)
@@ -235,7 +235,7 @@ def test_an_rsa_key_of_another_name_signs_after_a_day_so_that_it_can_be_publishe
     old = _loop(server.url(), now, signatures=["http"], key_id="a.sender.example")
     form = LoopPatch.model_validate({"key_id": "b.sender.example"})
     new = loops.keyed(loops.patched(old, form, SEALS), SEALS, now)
-    shown = {key.name: key for key in loops.shown(new, None).keys}
+    shown = {key.name: key for key in loops.shown(new, None).public_keys}
     assert set(shown) == {"a.sender.example", "b.sender.example"}
     for hours, name in ((0, "a.sender.example"), (23, "a.sender.example"), (25, "b.sender.example")):
         sent = _send(server, new, at=now + timedelta(hours=hours))
