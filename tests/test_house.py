@@ -36,6 +36,7 @@ DOORS = {
     "console.watching": "reads what happens now for console's run.py",
     "console.probing": "asks stages and Kafka how they are for console's run.py",
     "enrich.joiner": "joins and writes on the event loop for enrich's run.py",
+    "enrich.refusals": "holds what Kafka refused for good for enrich's run.py",
     "enrich.telling": "tells changes of profiles for enrich's run.py",
     "enrich.rewind": "reads hits of before again for enrich's run.py",
     "console.past": "asks Kafka of the past for console's run.py",

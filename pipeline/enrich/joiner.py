@@ -1,60 +1,121 @@
 """Joins batches of hits and writes what comes of them: a part of enrich's door, on its event loop."""
 
 import asyncio
+from collections import deque
+from functools import lru_cache, partial
 
 from confluent_kafka import KafkaError, KafkaException
 
-from pipeline import metrics, topics
+from pipeline import topics
+from pipeline.enrich.figures import BATCH, DEAD, EVENTS, READ
 from pipeline.enrich.join import Tail
+from pipeline.enrich.limits import Bad, Limits
+from pipeline.enrich.refusals import FRAME, Refusals
 from pipeline.enrich.seen import Seen
-from pipeline.enrich.stage import buried, outcome
+from pipeline.enrich.stage import outcome
 from pipeline.enrich.tables import Tables
 from pipeline.kafka.consume import Batch
+from pipeline.kafka.murmur2 import partition_of
 from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.receipt import Receipt
 from pipeline.kafka.seam import Kafka, Message
 from pipeline.model.hits import AnyHit
-from pipeline.record import Record
+from pipeline.record import LARGEST_EVENT, Record
 
 UNDER_WAY = 100_000  # events produced and not acknowledged, before the join waits: about 60 MB
-
-READ = metrics.counter("loopwire_enrich_hits", "hits read")
-DEAD = metrics.counter("loopwire_enrich_dead", "hits that could not be read or written")
-ROWS = metrics.gauge("loopwire_enrich_table_rows", "rows of profiles and mailings at hand")
+LARGEST_BATCH = 1_000_000  # librdkafka's default
+PLACES_KEPT = 100_000  # keys with no row whose partition is remembered; murmur2 takes 6 us in Python
 
 
 class Joiner:
     """Joins batches of hits and writes the outcome: events to the same partition numbers, dead letters."""
 
-    def __init__(self, kafka: Kafka) -> None:
+    def __init__(self, kafka: Kafka, limits: Limits) -> None:
+        """`partitions` of hits are set, and hits `before` ours added, by who reads; `stopping` by who stops."""
+        self.partitions = 0
+        self.before: deque[tuple[int, list[bool], int]] = deque()  # for Bad.remember
+        self.stopping = False
+        self.failed = False
+        self.bad = Bad(limits)
+        self._partition_of = lru_cache(PLACES_KEPT)(partition_of)
         self.tables = Tables()
         self.seen: dict[int, Seen] = {}
-        self.outbox = Outbox(kafka, kafka.producer())
+        most = kafka.largest(topics.EVENTS)
+        self._largest = min(LARGEST_EVENT, most - FRAME)
+        # A batch that is too large is refused whole, with what is not.
+        batches = {"batch.size": most * 9 // 10} if most < LARGEST_BATCH else {}
+        self.outbox = Outbox(kafka, kafka.producer(**batches))
         self.broken: asyncio.Queue[Exception] = asyncio.Queue()
         self._kafka = kafka
         self._events = kafka.full(topics.EVENTS)
+        self.refusals = Refusals(self._events)
 
     async def join(self, batch: Batch) -> None:
-        """Writes an output for each hit; returns before all are acknowledged."""
+        """Writes an output for each hit; returns before all are acknowledged. TooManyBadError: nothing was written."""
+        if self.failed:
+            return  # what comes after the batch that failed must not be committed, which would commit that as well
         # Taken before the ledger is opened: rows are dropped only after it was retired.
         profiles, tags = self.tables.profiles(batch.partition), self.tables.tags
         told = self.seen[batch.partition].of if batch.partition in self.seen else _nothing
-        receipt = Receipt(batch.ledger, batch.first, batch.end, self.refuse)
-        if not receipt.owed:
+        stray = partial(self.stray, batch.partition)
+        if not batch.ledger.live:
             return  # revoked while it waited: its next owner reads it again
-        receipt.expect(len(batch.messages))
-        for message in batch.messages:
-            await self._write(message, outcome(message, profiles, tags, told), receipt)
+        outputs = [outcome(message, profiles, tags, told, stray, self._largest) for message in batch.messages]
+        # Before the ledger is opened: what stops the worker is not under way, and is not waited for.
+        while self.before:
+            self.bad.remember(*self.before.popleft())
+        dead = self.bad.judge(batch.partition, outputs)
+        replaced = partial(self.refusals.of_hit, batch)
+        receipt = Receipt(batch.ledger, batch.first, batch.end, self.refuse, replaced)
+        if not receipt.owed:
+            return
+        receipt.expect(len(outputs))
+        for message, output in zip(batch.messages, outputs, strict=True):
+            await self._write(message, output, receipt)
         receipt.complete()
         self.outbox.wake()
-        READ.inc(len(batch.messages))
-        ROWS.set(len(self.tables))
+        READ.inc(len(outputs))
+        EVENTS.inc(len(outputs) - dead)
+        DEAD.inc(dead)
+        BATCH.observe(len(outputs))
         while len(self.outbox.producer) > UNDER_WAY:
             await self.outbox.breathe()
 
+    def _bury(self, record: Record, receipt: Receipt) -> None:
+        topic, headers = self._kafka.full(record.topic), list(record.headers)
+        self.outbox.producer.produce(topic, record.value, record.key, -1, on_delivery=receipt, headers=headers)
+
+    async def replace(self) -> None:
+        """Writes dead letters for what Kafka refused, once it is known not to be too much; until cancelled."""
+        while True:
+            refused = await self.refusals.next()
+            if not refused:
+                continue
+            largest = await asyncio.to_thread(self._kafka.largest, topics.EVENTS)
+            for one in refused:
+                if one.fits(largest):  # who starts anew makes its batches smaller
+                    reason = f"{topics.EVENTS} takes {largest} bytes at once by now: enrich has to start anew"
+                    raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, reason))
+                self.bad.late(one.letter, one.place, one.offset)
+            for one in refused:
+                await self._write(one.message, one.letter, one.receipt)
+                if one.source == topics.HITS:
+                    DEAD.inc()
+            self.outbox.wake()
+
+    def stray(self, partition: int, key: bytes) -> str:
+        """Why a key does not belong into that partition; empty where it does."""
+        right = self._partition_of(key, self.partitions) if self.partitions else partition
+        return "" if right == partition else f"is {partition}, but murmur2 places the key into {right}"
+
     def refuse(self, error: KafkaError) -> None:
         """An output can't be written: the worker stops."""
-        self.broken.put_nowait(KafkaException(error))
+        self.fail(KafkaException(error))
+
+    def fail(self, why: Exception) -> None:
+        """Nothing more is joined: the worker stops."""
+        self.failed = True
+        self.broken.put_nowait(why)
 
     async def _write(self, message: Message, output: bytes | Record, receipt: Receipt) -> None:
         produce = self.outbox.producer.produce
@@ -63,23 +124,15 @@ class Joiner:
                 if isinstance(output, bytes):
                     produce(self._events, output, message.key(), message.partition() or 0, on_delivery=receipt)
                 else:
-                    DEAD.inc()
-                    headers = list(output.headers)
-                    produce(
-                        self._kafka.full(output.topic),
-                        output.value,
-                        output.key,
-                        -1,
-                        on_delivery=receipt,
-                        headers=headers,
-                    )
+                    self._bury(output, receipt)
                 return
             except BufferError:
                 await self.outbox.breathe()
             except KafkaException as refused:
-                if not isinstance(output, bytes):
+                error, size = refused.args[0], len(output)
+                if isinstance(output, Record) or not self.refusals.take(topics.HITS, message, error, size, receipt):
                     raise
-                output = buried(message, f"events: {refused.args[0].str()}")
+                return
 
 
 def _nothing(_hit: AnyHit) -> Tail:

@@ -7,7 +7,12 @@ from typing import Any, TypeVar, cast
 
 import confluent_kafka
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its __all__
+    AdminClient,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
 
 from pipeline.kafka.seam import Consumer, Offsets, Place, Producer
 from pipeline.settings import Settings, SettingsError
@@ -18,6 +23,7 @@ Answer = TypeVar("Answer")
 # librdkafka's own lines ("Disconnected", "Connection refused") repeat what `_told` says once.
 LOG_LEVEL = 2
 QUESTION_SECONDS = 10.0
+LARGEST = 1_048_588  # a batch that a topic takes by default
 # When the leader it knew is gone, librdkafka answers a ListOffsets only at the end of its time; usually it takes 1 ms.
 OFFSETS_SECONDS = 2.0
 SAID_SECONDS = 10.0  # librdkafka repeats itself many times a second
@@ -130,7 +136,6 @@ class Cluster:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
                 "queued.max.messages.kbytes": 65_536,
-                "on_commit": _committed,
             }
             | more
         )
@@ -163,6 +168,20 @@ class Cluster:
     def topics(self) -> list[str]:
         known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
         return sorted(self.bare(name) for name in known if name.startswith(self._prefix))
+
+    def largest(self, topic: str) -> int:
+        asked = ConfigResource(ResourceType.TOPIC, self.full(topic))
+
+        def answered() -> int:
+            [answer] = self._admin.describe_configs([asked], request_timeout=QUESTION_SECONDS).values()
+            return int(str(answer.result(2 * QUESTION_SECONDS)["max.message.bytes"].value))
+
+        try:
+            return patiently(answered, self._ask_anew)
+        except KafkaException as refused:
+            if refused.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise
+            return LARGEST  # who may not ask finds out by what is refused
 
     def ends(self, places: Iterable[Place]) -> Offsets:
         return self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
@@ -235,9 +254,3 @@ def _told(error: KafkaError) -> None:
     if now - _said.get(error.code(), -SAID_SECONDS) >= SAID_SECONDS:
         _said[error.code()] = now
         log.warning("kafka: %s", error.str())
-
-
-def _committed(error: KafkaError | None, _places: list[TopicPartition]) -> None:
-    """A commit that came too late for a rebalance is no loss: the next owner does the work again."""
-    if error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
-        log.warning("kafka: a commit was refused: %s", error.str())

@@ -10,6 +10,8 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 from pipeline.kafka.murmur2 import partition_of
 from pipeline.kafka.seam import Consumer, OnDelivery, OnRebalance, Place, Producer
 
+LARGEST = 1_048_588  # as a broker's default
+
 
 class Message:
     """One record in memory."""
@@ -108,6 +110,9 @@ class Memory:
             if topic not in self.logs:
                 raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"there is no topic {topic}"))
         return {topic: len(self.logs[topic]) for topic in topics}
+
+    def largest(self, topic: str) -> int:  # noqa: ARG002 (memory takes everything)
+        return LARGEST
 
     def topics(self) -> list[str]:
         return sorted(self.logs)
@@ -238,6 +243,9 @@ class MemoryConsumer:
     def committed(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:  # noqa: ARG002
         places = [(at.topic, at.partition) for at in partitions]
         return [TopicPartition(*place, self._group.committed.get(place, -1001)) for place in places]
+
+    def get_watermark_offsets(self, partition: TopicPartition, *, cached: bool) -> tuple[int, int]:  # noqa: ARG002
+        return 0, len(self._memory.logs[partition.topic][partition.partition])
 
     def pause(self, partitions: list[TopicPartition]) -> None:
         self._paused |= {(at.topic, at.partition) for at in partitions}
