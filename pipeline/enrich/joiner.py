@@ -5,7 +5,7 @@ import asyncio
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import metrics, topics
-from pipeline.enrich.join import Tail
+from pipeline.enrich.join import Rows, Tail
 from pipeline.enrich.seen import Seen
 from pipeline.enrich.stage import buried, outcome
 from pipeline.enrich.tables import Tables
@@ -26,18 +26,17 @@ ROWS = metrics.gauge("loopwire_enrich_table_rows", "rows of profiles and mailing
 class Joiner:
     """Joins batches of hits and writes the outcome: events to the same partition numbers, dead letters."""
 
-    def __init__(self, kafka: Kafka) -> None:
-        self.tables = Tables()
+    def __init__(self, kafka: Kafka, tables: Tables | None = None) -> None:
+        self.tables = Tables() if tables is None else tables
         self.seen: dict[int, Seen] = {}
         self.outbox = Outbox(kafka, kafka.producer())
         self.broken: asyncio.Queue[Exception] = asyncio.Queue()
         self._kafka = kafka
         self._events = kafka.full(topics.EVENTS)
 
-    async def join(self, batch: Batch) -> None:
-        """Writes an output for each hit; returns before all are acknowledged."""
-        # Taken before the ledger is opened: rows are dropped only after it was retired.
-        profiles, tags = self.tables.profiles(batch.partition), self.tables.tags
+    async def join(self, batch: Batch, profiles: Rows) -> None:
+        """Writes an output for each hit; returns before all are acknowledged. `profiles` has what is known of them."""
+        tags = self.tables.tags
         told = self.seen[batch.partition].of if batch.partition in self.seen else _nothing
         receipt = Receipt(batch.ledger, batch.first, batch.end, self.refuse)
         if not receipt.owed:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import faust
 import uvloop
@@ -16,18 +16,21 @@ from faust.app.base import BootStrategy
 from mode import Service
 
 from pipeline import health, topics
+from pipeline.enrich.disk import Disk, sweep
+from pipeline.enrich.join import Rows
 from pipeline.enrich.joiner import Joiner
 from pipeline.enrich.reader import Readers
 from pipeline.enrich.rewind import Rewind
 from pipeline.enrich.seen import Seen
+from pipeline.enrich.tables import InMemory, Shelves, Tables
 from pipeline.enrich.telling import Changes
 from pipeline.kafka.admin import check_family
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.consume import Batch, Feed, Moves, Places
 from pipeline.kafka.ledger import Ledger
-from pipeline.kafka.mirror import Apply, Mirror
+from pipeline.kafka.mirror import Mirror
 from pipeline.kafka.receipt import Receipt
-from pipeline.kafka.seam import Kafka
+from pipeline.kafka.seam import Kafka, Message
 from pipeline.settings import Settings, SettingsError, read
 
 log = logging.getLogger(__name__)
@@ -37,11 +40,23 @@ GROUP = "loopwire-enrich"
 AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch holds the event loop longer
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
+KEEP_SECONDS = 1.0
 SETTLE_SECONDS = 10.0
 
 
 def _soon(loop: asyncio.AbstractEventLoop, do: Callable[[], None]) -> None:
     loop.call_soon_threadsafe(do)
+
+
+def _safe(ledger: Ledger) -> int | None:
+    return ledger.safe
+
+
+class Work(NamedTuple):
+    """A batch and the profiles it is joined with."""
+
+    batch: Batch
+    profiles: Rows
 
 
 class Hits(Service):
@@ -55,6 +70,7 @@ class Hits(Service):
         # The consumer and the tables belong to one thread; the join and the acknowledgements to the event loop.
         self._thread = ThreadPoolExecutor(1, "hits")
         self._committed_at = 0.0
+        self._kept_at = 0.0
         self.ready = False
         server = health.serve(settings.console_host, settings.metrics_port, lambda: self.ready)
         # What was opened is closed, the last first, however far the start came.
@@ -73,8 +89,8 @@ class Hits(Service):
     @Service.task
     async def _feed(self) -> None:
         while not self.should_stop:
-            for batch in await self._on_thread(self._fetch):
-                await self._batches.send(value=batch)
+            for work in await self._on_thread(self._fetch):
+                await self._batches.send(value=work)
 
     @Service.task
     async def _acknowledge(self) -> None:
@@ -97,8 +113,8 @@ class Hits(Service):
     def _open(self) -> None:
         tables = self._joiner.tables
         check_family(self._kafka, topics.family(topics.read(), "profile"))
-        rows: dict[str, Apply] = {topics.PROFILES: tables.put_profile, topics.TAGS: tables.put_tags}
-        self._mirror = Mirror(self._kafka, rows, {topics.PROFILES: self._changes.see})
+        self._leaving.callback(tables.close)
+        self._mirror = Mirror(self._kafka, {topics.TAGS: tables.put_tags}, {topics.PROFILES: self._apply})
         self._leaving.callback(self._mirror.close)
         self._readers = Readers()
         self._rewind = Rewind(self._kafka)
@@ -108,18 +124,33 @@ class Hits(Service):
         self._hits = Feed(self._kafka, "enrich", [topics.HITS], Moves(self._gain, self._settle, self._lose))
         self._leaving.callback(self._hits.close)
 
-    def _fetch(self) -> list[Batch]:
+    def _apply(self, message: Message) -> None:
+        """A record of `profiles`: told first, while the row is as it was before."""
+        self._changes.see(message)
+        partition, offset = message.partition() or 0, message.offset() or 0
+        self._joiner.tables.put_profile(partition, offset, message.key() or b"", message.value())
+
+    def _fetch(self) -> list[Work]:
         batches = self._hits.fetch(AT_ONCE, FETCH_SECONDS)
         for batch in batches:
             self._prepare(batch)
-        if batches:
+        began = time.time()
+        due = time.monotonic() - self._kept_at > KEEP_SECONDS
+        if batches or due:
             self._mirror.catch_up()  # a hit sees every change acknowledged before the hit was
         else:
             self._mirror.take(0)  # changes are told, hits or none
+        if due:
+            self._joiner.tables.keep(began)
+            self._kept_at = time.monotonic()
         if time.monotonic() - self._committed_at > COMMIT_SECONDS:
             self._hits.commit()
             self._committed_at = time.monotonic()
-        return batches
+        profiles = self._joiner.tables.profiles
+        return [
+            Work(batch, profiles(batch.partition, (message.key() or b"" for message in batch.messages)))
+            for batch in batches
+        ]
 
     def _prepare(self, batch: Batch) -> None:
         """What was lately clicked is known before the first batch of a partition that came."""
@@ -130,14 +161,19 @@ class Hits(Service):
 
     def _gain(self, places: Places) -> None:
         profiles = [(topics.PROFILES, partition) for _, partition in places]
+        began = time.monotonic()
         told = self._kafka.ends(profiles) | self._kafka.committed(GROUP, profiles)
+        starts = {}
         for place in profiles:  # at the very first start all that is there counts as told
             ledger = self._hits.track(place)
-            Receipt(ledger, told[place], told[place], self._joiner.refuse).complete()
-            self._changes.own(place[1], told[place], ledger)
-        self._mirror.follow(profiles)
+            starts[place] = self._joiner.tables.own(place[1], partial(_safe, ledger))
+            first = max(told[place], starts[place])  # a table on disk holds only what was told
+            Receipt(ledger, first, first, self._joiner.refuse).complete()
+            self._changes.own(place[1], first, ledger)
+        self._mirror.follow(profiles, starts)
         self._mirror.catch_up()
         self.ready = True
+        log.info("profiles of %d partitions are at hand after %.1f s", len(places), time.monotonic() - began)
         log.info("hits of partitions %s are ours", [partition for _, partition in places])
 
     def _settle(self, ledgers: Sequence[Ledger]) -> None:
@@ -171,14 +207,14 @@ def build(settings: Settings, kafka: Kafka | None = None) -> faust.App:
     app = faust.App("loopwire-enrich", autodiscover=False, datadir=str(settings.data / "faust"), web_enabled=False)
     app.boot_strategy = Boot(app)
     app.flow_control.resume()  # without Faust's consumer nobody else would, and a channel's send would wait
-    joiner = Joiner(cluster)
+    joiner = Joiner(cluster, Tables(_shelves(settings, cluster)))
     batches = app.channel(maxsize=2)
 
     @app.agent(batches, name="join")
-    async def join(stream: faust.StreamT[Batch]) -> None:
-        async for batch in stream:
+    async def join(stream: faust.StreamT[Work]) -> None:
+        async for work in stream:
             try:
-                await joiner.join(batch)
+                await joiner.join(work.batch, work.profiles)
             except Exception as failed:  # Faust would start the agent anew and forget the batch
                 joiner.broken.put_nowait(failed)
                 raise
@@ -186,6 +222,15 @@ def build(settings: Settings, kafka: Kafka | None = None) -> faust.App:
     hits = Hits(cluster, joiner, batches, settings)
     app.service(cast("Any", hits))  # an instance will do, though the annotation says class
     return app
+
+
+def _shelves(settings: Settings, kafka: Kafka) -> Shelves:
+    """Where profiles are kept. What a worker once kept on disk does not outlive the setting: people may be erased."""
+    folder = settings.data / "tables"
+    if settings.table_store == "disk":
+        return Disk(folder, kafka)
+    sweep(folder)
+    return InMemory()
 
 
 def run(settings: Settings) -> None:

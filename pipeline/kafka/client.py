@@ -6,8 +6,20 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import confluent_kafka
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its __all__
+    AdminClient,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
 
 from pipeline.kafka.seam import Consumer, Offsets, Place, Producer
 from pipeline.settings import Settings, SettingsError
@@ -166,6 +178,30 @@ class Cluster:
 
     def ends(self, places: Iterable[Place]) -> Offsets:
         return self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+    def starts(self, places: Iterable[Place]) -> Offsets:
+        return self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+    def identity(self, topic: str) -> str:
+        def answered() -> str:
+            client, names = self._admin, TopicCollection([self.full(topic)])
+            [answer] = client.describe_topics(names, request_timeout=QUESTION_SECONDS).values()
+            return str(answer.result(2 * QUESTION_SECONDS).topic_id)
+
+        return patiently(answered, self._ask_anew)
+
+    def config(self, topic: str) -> Mapping[str, str]:
+        def answered() -> Mapping[str, str]:
+            client, asked = self._admin, ConfigResource(ResourceType.TOPIC, self.full(topic))
+            [answer] = client.describe_configs([asked], request_timeout=QUESTION_SECONDS).values()
+            return {name: str(entry.value) for name, entry in answer.result(2 * QUESTION_SECONDS).items()}
+
+        try:
+            return patiently(answered, self._ask_anew)
+        except KafkaException as refused:
+            if refused.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise
+            return {}
 
     def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
         asked = list(places)

@@ -116,6 +116,15 @@ class Memory:
         with self.changed:
             return {place: len(self.logs[place[0]][place[1]]) for place in places}
 
+    def starts(self, places: Iterable[Place]) -> dict[Place, int]:
+        return dict.fromkeys(places, 0)
+
+    def identity(self, topic: str) -> str:
+        return f"{topic} of {id(self)}"
+
+    def config(self, _topic: str) -> Mapping[str, str]:
+        return {}
+
     def since(self, places: Iterable[Place], milliseconds: int) -> dict[Place, int]:
         with self.changed:
             logs = {place: self.logs[place[0]][place[1]] for place in places}

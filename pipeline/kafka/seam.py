@@ -95,6 +95,18 @@ class Kafka(Protocol):
         """The next offset to be written in each place, as the broker knows it now."""
         ...
 
+    def starts(self, places: Iterable[Place]) -> Offsets:
+        """The offset of the first record that is still in each place."""
+        ...
+
+    def identity(self, topic: str) -> str:
+        """The topic's id: made anew under the same name it has another."""
+        ...
+
+    def config(self, topic: str) -> Mapping[str, str]:
+        """How the topic is kept, in Kafka's own names; empty where we may not know it."""
+        ...
+
     def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
         """The first offset in each place that was written at that Unix time or later; its end where there is none."""
         ...
