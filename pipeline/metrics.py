@@ -15,6 +15,7 @@ Name = Literal[
     "loopwire_enrich_lag_seconds",
     "loopwire_enrich_unfinished_seconds",
     "loopwire_enrich_table_rows",
+    "loopwire_enrich_table_bytes",
     "loopwire_enrich_load_seconds",
     "loopwire_enrich_commit_seconds",
     "loopwire_route_records",

@@ -19,6 +19,7 @@ UNFINISHED = metrics.gauge(
     "loopwire_enrich_unfinished_seconds", "how old the oldest hit is whose event is not acknowledged"
 )
 ROWS = metrics.gauge("loopwire_enrich_table_rows", "rows of profiles and mailings at hand")
+BYTES = metrics.gauge("loopwire_enrich_table_bytes", "about how large the profiles at hand are, keys included")
 LOAD = metrics.gauge("loopwire_enrich_load_seconds", "how long the tables of the partitions that came last took")
 COMMIT = metrics.histogram("loopwire_enrich_commit_seconds", "from a commit to the broker's answer", COMMITS)
 
@@ -48,7 +49,7 @@ class Figures:
         """The partition is another worker's."""
         self._under_way.pop(partition, None)
 
-    def tell(self, states: Iterable[State], rows: int, now: int) -> None:
+    def tell(self, states: Iterable[State], rows: int, size: int, now: int) -> None:
         """Sets what Prometheus is shown."""
         states = list(states)
         LAG.set(sum(max(one.end - (one.began if one.safe is None else one.safe), 0) for one in states))
@@ -57,6 +58,7 @@ class Figures:
         oldest = [at for one in states if (at := self._unfinished(one)) is not None]
         UNFINISHED.set(max(now - min(oldest), 0) / 1000 if oldest else 0)
         ROWS.set(rows)
+        BYTES.set(size)
 
     def _unfinished(self, state: State) -> int | None:
         batches = self._under_way[state.partition]

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import topics
 from pipeline.enrich.figures import BATCH, DEAD, EVENTS, READ
-from pipeline.enrich.join import Tail
+from pipeline.enrich.join import Rows, Tail
 from pipeline.enrich.limits import Bad, Limits
 from pipeline.enrich.refusals import FRAME, Refusals
 from pipeline.enrich.seen import Seen
@@ -23,6 +23,7 @@ from pipeline.model.hits import AnyHit
 from pipeline.record import LARGEST_EVENT, Record
 
 UNDER_WAY = 100_000  # events produced and not acknowledged, before the join waits: about 60 MB
+BROKERS_LARGEST = 1_048_588  # Kafka's default
 LARGEST_BATCH = 1_000_000  # librdkafka's default
 PLACES_KEPT = 100_000  # keys with no row whose partition is remembered; murmur2 takes 6 us in Python
 
@@ -30,7 +31,7 @@ PLACES_KEPT = 100_000  # keys with no row whose partition is remembered; murmur2
 class Joiner:
     """Joins batches of hits and writes the outcome: events to the same partition numbers, dead letters."""
 
-    def __init__(self, kafka: Kafka, limits: Limits) -> None:
+    def __init__(self, kafka: Kafka, limits: Limits, tables: Tables | None = None) -> None:
         """`partitions` of hits are set, and hits `before` ours added, by who reads; `stopping` by who stops."""
         self.partitions = 0
         self.before: deque[tuple[int, list[bool], int]] = deque()  # for Bad.remember
@@ -38,9 +39,9 @@ class Joiner:
         self.failed = False
         self.bad = Bad(limits)
         self._partition_of = lru_cache(PLACES_KEPT)(partition_of)
-        self.tables = Tables()
+        self.tables = Tables() if tables is None else tables
         self.seen: dict[int, Seen] = {}
-        most = kafka.largest(topics.EVENTS)
+        most = _largest(kafka)
         self._largest = min(LARGEST_EVENT, most - FRAME)
         # A batch that is too large is refused whole, with what is not.
         batches = {"batch.size": most * 9 // 10} if most < LARGEST_BATCH else {}
@@ -50,12 +51,14 @@ class Joiner:
         self._events = kafka.full(topics.EVENTS)
         self.refusals = Refusals(self._events)
 
-    async def join(self, batch: Batch) -> None:
-        """Writes an output for each hit; returns before all are acknowledged. TooManyBadError: nothing was written."""
+    async def join(self, batch: Batch, profiles: Rows) -> None:
+        """Writes an output for each hit; returns before all are acknowledged. TooManyBadError: nothing was written.
+
+        `profiles` has what is known of them.
+        """
         if self.failed:
             return  # what comes after the batch that failed must not be committed, which would commit that as well
-        # Taken before the ledger is opened: rows are dropped only after it was retired.
-        profiles, tags = self.tables.profiles(batch.partition), self.tables.tags
+        tags = self.tables.tags
         told = self.seen[batch.partition].of if batch.partition in self.seen else _nothing
         stray = partial(self.stray, batch.partition)
         if not batch.ledger.live:
@@ -91,7 +94,7 @@ class Joiner:
             refused = await self.refusals.next()
             if not refused:
                 continue
-            largest = await asyncio.to_thread(self._kafka.largest, topics.EVENTS)
+            largest = await asyncio.to_thread(_largest, self._kafka)
             for one in refused:
                 if one.fits(largest):  # who starts anew makes its batches smaller
                     reason = f"{topics.EVENTS} takes {largest} bytes at once by now: enrich has to start anew"
@@ -133,6 +136,11 @@ class Joiner:
                 if isinstance(output, Record) or not self.refusals.take(topics.HITS, message, error, size, receipt):
                     raise
                 return
+
+
+def _largest(kafka: Kafka) -> int:
+    """The most bytes of a batch of records that `events` takes."""
+    return int(kafka.config(topics.EVENTS).get("max.message.bytes", BROKERS_LARGEST))
 
 
 def _nothing(_hit: AnyHit) -> Tail:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import faust
 import uvloop
@@ -17,22 +17,25 @@ from faust.app.base import BootStrategy
 from mode import Service
 
 from pipeline import health, topics
+from pipeline.enrich.disk import Disk, sweep
 from pipeline.enrich.figures import COMMIT, LOAD, Figures, State
+from pipeline.enrich.join import Rows
 from pipeline.enrich.joiner import Joiner
 from pipeline.enrich.limits import WINDOW, Limits, TooManyBadError
 from pipeline.enrich.reader import Readers
 from pipeline.enrich.rewind import Rewind
 from pipeline.enrich.seen import Seen
 from pipeline.enrich.stage import is_hit, is_profile
+from pipeline.enrich.tables import InMemory, Shelves, Tables
 from pipeline.enrich.telling import Changes
 from pipeline.kafka.admin import check_family
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.consume import Batch, Feed, Moves, Places
 from pipeline.kafka.ledger import Ledger
-from pipeline.kafka.mirror import Apply, Mirror
+from pipeline.kafka.mirror import Mirror
 from pipeline.kafka.placement import check_placement
 from pipeline.kafka.receipt import Receipt
-from pipeline.kafka.seam import Kafka, Offsets
+from pipeline.kafka.seam import Kafka, Message, Offsets
 from pipeline.settings import Settings, SettingsError, read
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,7 @@ GROUP = "loopwire-enrich"
 AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch holds the event loop longer
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
+KEEP_SECONDS = 1.0
 SETTLE_SECONDS = 10.0
 FAILED_SECONDS = 1.0  # the same where something is never finished, since the worker stops for it
 TELL_SECONDS = 1.0
@@ -56,6 +60,17 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
+def _safe(ledger: Ledger) -> int | None:
+    return ledger.safe
+
+
+class Work(NamedTuple):
+    """A batch and the profiles it is joined with."""
+
+    batch: Batch
+    profiles: Rows
+
+
 class Hits(Service):
     """Feeds the agent: fetches hits, drains the tables, hands over batches, commits what is safe."""
 
@@ -66,7 +81,7 @@ class Hits(Service):
         self._batches = batches
         # The consumer and the tables belong to one thread; the join and the acknowledgements to the event loop.
         self._thread = ThreadPoolExecutor(1, "hits")
-        self._committed_at = self._told_at = self._joined_at = 0.0
+        self._committed_at = self._kept_at = self._told_at = self._joined_at = 0.0
         self._loaded = False  # the tables are as they should be
         self._began: dict[int, int] = {}  # what was committed of a partition before it came
         self._figures = Figures()
@@ -87,8 +102,8 @@ class Hits(Service):
     @Service.task
     async def _feed(self) -> None:
         while not self.should_stop:
-            for batch in await self._on_thread(self._fetch):
-                await self._batches.send(value=batch)
+            for work in await self._on_thread(self._fetch):
+                await self._batches.send(value=work)
 
     @Service.task
     async def _acknowledge(self) -> None:
@@ -118,8 +133,8 @@ class Hits(Service):
     def _open(self) -> None:
         tables = self._joiner.tables
         self._joiner.partitions = check_family(self._kafka, topics.family(topics.read(), "profile"))
-        rows: dict[str, Apply] = {topics.PROFILES: tables.put_profile, topics.TAGS: tables.put_tags}
-        self._mirror = Mirror(self._kafka, rows, {topics.PROFILES: self._changes.see})
+        self._leaving.callback(tables.close)
+        self._mirror = Mirror(self._kafka, {topics.TAGS: tables.put_tags}, {topics.PROFILES: self._apply})
         self._leaving.callback(self._mirror.close)
         self._readers = Readers()
         self._rewind = Rewind(self._kafka)
@@ -134,27 +149,42 @@ class Hits(Service):
     def _is_ready(self) -> bool:
         return self._loaded and bool(self._hits.places or time.monotonic() - self._joined_at > SPARE_SECONDS)
 
-    def _fetch(self) -> list[Batch]:
+    def _apply(self, message: Message) -> None:
+        """A record of `profiles`: told first, while the row is as it was before."""
+        self._changes.see(message)
+        partition, offset = message.partition() or 0, message.offset() or 0
+        self._joiner.tables.put_profile(partition, offset, message.key() or b"", message.value())
+
+    def _fetch(self) -> list[Work]:
         batches = self._hits.fetch(AT_ONCE, FETCH_SECONDS)
         for batch in batches:
             self._prepare(batch)
-        if batches:
+        began = time.time()
+        due = time.monotonic() - self._kept_at > KEEP_SECONDS
+        if batches or due:
             self._mirror.catch_up()  # a hit sees every change acknowledged before the hit was
         else:
             self._mirror.take(0)  # changes are told, hits or none
+        if due:
+            self._joiner.tables.keep(began)
+            self._kept_at = time.monotonic()
         if time.monotonic() - self._committed_at > COMMIT_SECONDS:
             self._hits.commit()
             self._committed_at = time.monotonic()
         if time.monotonic() - self._told_at > TELL_SECONDS:
             self._told_at = time.monotonic()
             self._tell()
-        return batches
+        profiles = self._joiner.tables.profiles
+        return [
+            Work(batch, profiles(batch.partition, (message.key() or b"" for message in batch.messages)))
+            for batch in batches
+        ]
 
     def _tell(self) -> None:
         places = self._hits.places
         states = [State(place[1], self._hits.known_end(place), self._began[place[1]], self._hits.safe(place))
                   for place in places]  # fmt: skip
-        self._figures.tell(states, len(self._joiner.tables), _now())
+        self._figures.tell(states, len(self._joiner.tables), self._joiner.tables.size, _now())
 
     def _prepare(self, batch: Batch) -> None:
         """What was lately clicked is known before the first batch of a partition that came."""
@@ -165,19 +195,24 @@ class Hits(Service):
             self._joiner.seen[batch.partition] = seen
 
     def _gain(self, places: Places) -> None:
-        began, self._loaded = time.monotonic(), False
+        self._loaded = False
         profiles = [(topics.PROFILES, partition) for _, partition in places]
         known = self._kafka.committed(GROUP, [*places, *profiles])
         told = self._kafka.ends(profiles) | {place: known[place] for place in profiles if place in known}
+        began, starts = time.monotonic(), {}
         for place in profiles:  # at the very first start all that is there counts as told
             ledger = self._hits.track(place)
-            Receipt(ledger, told[place], told[place], self._joiner.refuse).complete()
-            self._changes.own(place[1], told[place], ledger)
-        self._mirror.follow(profiles)
+            starts[place] = self._joiner.tables.own(place[1], partial(_safe, ledger))
+            first = max(told[place], starts[place])  # a table on disk holds only what was told
+            Receipt(ledger, first, first, self._joiner.refuse).complete()
+            self._changes.own(place[1], first, ledger)
+        self._mirror.follow(profiles, starts)
         self._mirror.catch_up()
+        took = time.monotonic() - began
+        LOAD.set(took)
         self._recount({place: known.get(place, 0) for place in places})
-        LOAD.set(time.monotonic() - began)
         self._loaded = True
+        log.info("profiles of %d partitions are at hand after %.1f s", len(places), took)
         log.info("hits of partitions %s are ours", [partition for _, partition in places])
 
     def _recount(self, ends: Offsets) -> None:
@@ -233,20 +268,29 @@ def build(settings: Settings, kafka: Kafka | None = None) -> faust.App:
     app.boot_strategy = Boot(app)
     app.flow_control.resume()  # without Faust's consumer nobody else would, and a channel's send would wait
     log.addFilter(_OneLine())
-    joiner = Joiner(cluster, Limits(settings.bad_share, settings.bad_in_row))
+    joiner = Joiner(cluster, Limits(settings.bad_share, settings.bad_in_row), Tables(_shelves(settings, cluster)))
     batches = app.channel(maxsize=2)
 
     @app.agent(batches, name="join")
-    async def join(stream: faust.StreamT[Batch]) -> None:
-        async for batch in stream:
+    async def join(stream: faust.StreamT[Work]) -> None:
+        async for work in stream:
             try:
-                await joiner.join(batch)
+                await joiner.join(work.batch, work.profiles)
             except Exception as failed:  # noqa: BLE001 (raised here, Faust would start the agent anew, behind the batch)
                 joiner.fail(failed)
 
     hits = Hits(cluster, joiner, batches, settings)
     app.service(cast("Any", hits))  # an instance will do, though the annotation says class
     return app
+
+
+def _shelves(settings: Settings, kafka: Kafka) -> Shelves:
+    """Where profiles are kept. What a worker once kept on disk does not outlive the setting: people may be erased."""
+    folder = settings.data / "tables"
+    if settings.table_store == "disk":
+        return Disk(folder, kafka)
+    sweep(folder)
+    return InMemory()
 
 
 def run(settings: Settings) -> None:

@@ -45,7 +45,7 @@ class Changes:
         receipt = Receipt(self._ledgers[partition], offset, offset + 1, self._joiner.refuse, replaced)
         if not receipt.owed:
             return  # revoked: its next owner tells it
-        before = self._joiner.tables.profiles(partition).get(message.key() or b"")
+        before = self._joiner.tables.profile(partition, message.key() or b"")
         record = change_of(message, before, _origin(message))
         if record is not None:
             receipt.expect(1)

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import confluent_kafka
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its __all__
     AdminClient,
     ConfigResource,
@@ -23,7 +30,6 @@ Answer = TypeVar("Answer")
 # librdkafka's own lines ("Disconnected", "Connection refused") repeat what `_told` says once.
 LOG_LEVEL = 2
 QUESTION_SECONDS = 10.0
-LARGEST = 1_048_588  # a batch that a topic takes by default
 # When the leader it knew is gone, librdkafka answers a ListOffsets only at the end of its time; usually it takes 1 ms.
 OFFSETS_SECONDS = 2.0
 SAID_SECONDS = 10.0  # librdkafka repeats itself many times a second
@@ -169,22 +175,32 @@ class Cluster:
         known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
         return sorted(self.bare(name) for name in known if name.startswith(self._prefix))
 
-    def largest(self, topic: str) -> int:
-        asked = ConfigResource(ResourceType.TOPIC, self.full(topic))
+    def ends(self, places: Iterable[Place]) -> Offsets:
+        return self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
-        def answered() -> int:
-            [answer] = self._admin.describe_configs([asked], request_timeout=QUESTION_SECONDS).values()
-            return int(str(answer.result(2 * QUESTION_SECONDS)["max.message.bytes"].value))
+    def starts(self, places: Iterable[Place]) -> Offsets:
+        return self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+    def identity(self, topic: str) -> str:
+        def answered() -> str:
+            client, names = self._admin, TopicCollection([self.full(topic)])
+            [answer] = client.describe_topics(names, request_timeout=QUESTION_SECONDS).values()
+            return str(answer.result(2 * QUESTION_SECONDS).topic_id)
+
+        return patiently(answered, self._ask_anew)
+
+    def config(self, topic: str) -> Mapping[str, str]:
+        def answered() -> Mapping[str, str]:
+            client, asked = self._admin, ConfigResource(ResourceType.TOPIC, self.full(topic))
+            [answer] = client.describe_configs([asked], request_timeout=QUESTION_SECONDS).values()
+            return {name: str(entry.value) for name, entry in answer.result(2 * QUESTION_SECONDS).items()}
 
         try:
             return patiently(answered, self._ask_anew)
         except KafkaException as refused:
             if refused.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise
-            return LARGEST  # who may not ask finds out by what is refused
-
-    def ends(self, places: Iterable[Place]) -> Offsets:
-        return self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            return {}
 
     def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
         asked = list(places)

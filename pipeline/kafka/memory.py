@@ -10,8 +10,6 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 from pipeline.kafka.murmur2 import partition_of
 from pipeline.kafka.seam import Consumer, OnDelivery, OnRebalance, Place, Producer
 
-LARGEST = 1_048_588  # as a broker's default
-
 
 class Message:
     """One record in memory."""
@@ -111,15 +109,21 @@ class Memory:
                 raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"there is no topic {topic}"))
         return {topic: len(self.logs[topic]) for topic in topics}
 
-    def largest(self, topic: str) -> int:  # noqa: ARG002 (memory takes everything)
-        return LARGEST
-
     def topics(self) -> list[str]:
         return sorted(self.logs)
 
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
         with self.changed:
             return {place: len(self.logs[place[0]][place[1]]) for place in places}
+
+    def starts(self, places: Iterable[Place]) -> dict[Place, int]:
+        return dict.fromkeys(places, 0)
+
+    def identity(self, topic: str) -> str:
+        return f"{topic} of {id(self)}"
+
+    def config(self, _topic: str) -> Mapping[str, str]:
+        return {}
 
     def since(self, places: Iterable[Place], milliseconds: int) -> dict[Place, int]:
         with self.changed:

@@ -1,7 +1,7 @@
 """A mirror keeps a compacted topic's rows at hand: read to its end before it is asked, then kept up."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
@@ -20,20 +20,20 @@ class Mirror:
     Used by one thread at a time.
     """
 
-    def __init__(self, kafka: Kafka, tables: dict[str, Apply], first: dict[str, Watch] | None = None) -> None:
-        """`first` is shown each record of a topic before it is applied."""
+    def __init__(self, kafka: Kafka, tables: dict[str, Apply], whole: dict[str, Watch] | None = None) -> None:
+        """Of the topics in `whole` each record is applied as it was read."""
         self._kafka = kafka
         self._tables = tables
-        self._first = first or {}
+        self._whole = whole or {}
         self._reader = kafka.reader()
         self._read: Offsets = {}
 
-    def follow(self, places: Iterable[Place]) -> None:
-        """Begins to read the places, from their first record."""
-        new = [place for place in places if place not in self._read]
-        self._read.update(dict.fromkeys(new, 0))
+    def follow(self, places: Iterable[Place], starts: Mapping[Place, int] | None = None) -> None:
+        """Begins to read the places, from their first record or the offset that `starts` has for them."""
+        new = {place: (starts or {}).get(place, 0) for place in places if place not in self._read}
+        self._read.update(new)
         if new:
-            self._reader.incremental_assign([self._at(place) for place in new])
+            self._reader.incremental_assign([self._at(place, start) for place, start in new.items()])
 
     def follow_all(self, topics: Iterable[str]) -> None:
         """Begins to read all partitions of the topics."""
@@ -76,14 +76,15 @@ class Mirror:
         if place not in self._read:
             return  # read ahead before `forget`
         if error is None:
-            if watch := self._first.get(place[0]):
-                watch(message)
-            self._tables[place[0]](place[1], message.key() or b"", message.value())
+            if apply := self._whole.get(place[0]):
+                apply(message)
+            else:
+                self._tables[place[0]](place[1], message.key() or b"", message.value())
             self._read[place] = offset + 1
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._read[place] = offset  # what compaction took from the end is passed as well
         elif error.fatal():
             raise KafkaException(error)
 
-    def _at(self, place: Place) -> TopicPartition:
-        return TopicPartition(self._kafka.full(place[0]), place[1], OFFSET_BEGINNING)
+    def _at(self, place: Place, start: int = 0) -> TopicPartition:
+        return TopicPartition(self._kafka.full(place[0]), place[1], start or OFFSET_BEGINNING)

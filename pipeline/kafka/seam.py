@@ -92,12 +92,20 @@ class Kafka(Protocol):
         """The bare names of all topics under our prefix."""
         ...
 
-    def largest(self, topic: str) -> int:
-        """The most bytes of a batch of records that the topic takes."""
-        ...
-
     def ends(self, places: Iterable[Place]) -> Offsets:
         """The next offset to be written in each place, as the broker knows it now."""
+        ...
+
+    def starts(self, places: Iterable[Place]) -> Offsets:
+        """The offset of the first record that is still in each place."""
+        ...
+
+    def identity(self, topic: str) -> str:
+        """The topic's id: made anew under the same name it has another."""
+        ...
+
+    def config(self, topic: str) -> Mapping[str, str]:
+        """How the topic is kept, in Kafka's own names; empty where we may not know it."""
         ...
 
     def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
