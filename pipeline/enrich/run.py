@@ -222,8 +222,9 @@ class Hits(Service):
         for message in self._rewind.last({place: end for place, end in ends.items() if end}, WINDOW):
             stray = self._joiner.stray(message.partition() or 0, message.key() or b"")
             bad[message.partition() or 0].append(bool(stray) or not is_hit(message))
+        share = WINDOW // max(len(bad), 1)  # those from whom nothing came yet leave their share to the others
         for _, partition in ends:
-            self._joiner.before.append((partition, bad[partition], WINDOW // len(ends)))
+            self._joiner.before.append((partition, bad.get(partition, []), share))
 
     def _settle(self, ledgers: Sequence[Ledger]) -> None:
         deadline = time.monotonic() + (FAILED_SECONDS if self._joiner.failed else SETTLE_SECONDS)

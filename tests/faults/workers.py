@@ -108,6 +108,7 @@ class Stage:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings = settings
         self.kafka = Cluster(settings)
+        self._admin = AdminClient({"bootstrap.servers": settings.bootstrap})
         self.traffic = Traffic(self.kafka)
         self.workers: list[Worker] = []
         self._folder = folder
@@ -171,10 +172,6 @@ class Stage:
         )  # fmt: skip
         for done in self._admin.delete_acls([asked]).values():
             done.result()
-
-    @property
-    def _admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.settings.bootstrap})
 
     def finish(self) -> oracle.Seen:
         """Waits until all is committed, ends the workers, tells what was found."""
