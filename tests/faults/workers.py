@@ -34,6 +34,7 @@ from tests.faults import oracle
 from tests.faults.traffic import Traffic
 from tests.story.lines import environment
 
+ANYBODY = "User:ANONYMOUS", "*"  # and any address
 ROOT = Path(__file__).parents[2]
 
 
@@ -154,23 +155,20 @@ class Stage:
         for done in self._admin.incremental_alter_configs([resource]).values():
             done.result()
 
-    def forbid(self, topic: str) -> AclBinding:
-        """Nobody may write the topic, until `allow`."""
-        rule = AclBinding(
-            ResourceType.TOPIC, self.kafka.full(topic), ResourcePatternType.LITERAL, "User:ANONYMOUS", "*",
-            AclOperation.WRITE, AclPermissionType.DENY,
-        )  # fmt: skip
-        for done in self._admin.create_acls([rule]).values():
+    def forbid(self, topic: str) -> None:
+        """Nobody may write the topic any more, until `allow`; all else everybody may."""
+        rules = [_rule(self.kafka.full(topic), AclOperation.ALL, AclPermissionType.ALLOW),
+                 _rule(self.kafka.full(topic), AclOperation.WRITE, AclPermissionType.DENY)]  # fmt: skip
+        for done in self._admin.create_acls(rules).values():
             done.result()
-        return rule
 
-    def allow(self, rule: AclBinding) -> None:
-        """Takes the rule away."""
-        asked = AclBindingFilter(
-            rule.restype, rule.name, rule.resource_pattern_type, rule.principal, rule.host, rule.operation,
-            rule.permission_type,
+    def allow(self, topic: str) -> None:
+        """Takes that back."""
+        every = AclBindingFilter(
+            ResourceType.TOPIC, self.kafka.full(topic), ResourcePatternType.LITERAL, *ANYBODY,
+            AclOperation.ANY, AclPermissionType.ANY,
         )  # fmt: skip
-        for done in self._admin.delete_acls([asked]).values():
+        for done in self._admin.delete_acls([every]).values():
             done.result()
 
     def finish(self) -> oracle.Seen:
@@ -194,3 +192,7 @@ class Stage:
             if worker.process.poll() is None:
                 os.kill(worker.process.pid, signal.SIGCONT)
                 worker.kill()
+
+
+def _rule(topic: str, operation: AclOperation, permission: AclPermissionType) -> AclBinding:
+    return AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, *ANYBODY, operation, permission)
