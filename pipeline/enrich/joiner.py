@@ -10,7 +10,7 @@ from pipeline import topics
 from pipeline.enrich.figures import BATCH, DEAD, EVENTS, READ
 from pipeline.enrich.join import Rows, Tail
 from pipeline.enrich.limits import Bad, Limits
-from pipeline.enrich.refusals import FRAME, Refusals
+from pipeline.enrich.refusals import Refusals
 from pipeline.enrich.seen import Seen
 from pipeline.enrich.stage import outcome
 from pipeline.enrich.tables import Tables
@@ -20,7 +20,7 @@ from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.receipt import Receipt
 from pipeline.kafka.seam import Kafka, Message
 from pipeline.model.hits import AnyHit
-from pipeline.record import LARGEST_EVENT, Record
+from pipeline.record import Record
 
 UNDER_WAY = 100_000  # events produced and not acknowledged, before the join waits: about 60 MB
 BROKERS_LARGEST = 1_048_588  # Kafka's default
@@ -42,8 +42,7 @@ class Joiner:
         self.tables = Tables() if tables is None else tables
         self.seen: dict[int, Seen] = {}
         most = _largest(kafka)
-        self._largest = min(LARGEST_EVENT, most - FRAME)
-        # A batch that is too large is refused whole, with what is not.
+        # A batch that is too large is refused whole, with what is not; a record that is larger goes alone.
         batches = {"batch.size": most * 9 // 10} if most < LARGEST_BATCH else {}
         self.outbox = Outbox(kafka, kafka.producer(**batches))
         self.broken: asyncio.Queue[Exception] = asyncio.Queue()
@@ -63,7 +62,7 @@ class Joiner:
         stray = partial(self.stray, batch.partition)
         if not batch.ledger.live:
             return  # revoked while it waited: its next owner reads it again
-        outputs = [outcome(message, profiles, tags, told, stray, self._largest) for message in batch.messages]
+        outputs = [outcome(message, profiles, tags, told, stray) for message in batch.messages]
         # Before the ledger is opened: what stops the worker is not under way, and is not waited for.
         while self.before:
             self.bad.remember(*self.before.popleft())
