@@ -10,6 +10,7 @@ Name = Literal[
     "loopwire_enrich_hits",
     "loopwire_enrich_dead",
     "loopwire_enrich_table_rows",
+    "loopwire_enrich_load_seconds",
     "loopwire_route_records",
     "loopwire_deliver_attempts",
     "loopwire_deliver_seconds",

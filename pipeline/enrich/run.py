@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 from faust.app.base import BootStrategy
 from mode import Service
 
-from pipeline import health, topics
+from pipeline import health, metrics, topics
 from pipeline.enrich.disk import Disk, sweep
 from pipeline.enrich.join import Rows
 from pipeline.enrich.joiner import Joiner
@@ -35,6 +35,8 @@ from pipeline.settings import Settings, SettingsError, read
 
 log = logging.getLogger(__name__)
 Out = TypeVar("Out")
+
+LOAD = metrics.gauge("loopwire_enrich_load_seconds", "seconds until the profiles of what last came were at hand")
 
 GROUP = "loopwire-enrich"
 AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch holds the event loop longer
@@ -173,7 +175,7 @@ class Hits(Service):
         self._mirror.follow(profiles, starts)
         self._mirror.catch_up()
         self.ready = True
-        log.info("profiles of %d partitions are at hand after %.1f s", len(places), time.monotonic() - began)
+        LOAD.set(time.monotonic() - began)
         log.info("hits of partitions %s are ours", [partition for _, partition in places])
 
     def _settle(self, ledgers: Sequence[Ledger]) -> None:
