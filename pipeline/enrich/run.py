@@ -41,6 +41,7 @@ from pipeline.settings import Settings, SettingsError, read
 log = logging.getLogger(__name__)
 Out = TypeVar("Out")
 
+
 GROUP = "loopwire-enrich"
 AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch holds the event loop longer
 FETCH_SECONDS = 0.1
@@ -208,11 +209,9 @@ class Hits(Service):
             self._changes.own(place[1], first, ledger)
         self._mirror.follow(profiles, starts)
         self._mirror.catch_up()
-        took = time.monotonic() - began
-        LOAD.set(took)
+        LOAD.set(time.monotonic() - began)
         self._recount({place: known.get(place, 0) for place in places})
         self._loaded = True
-        log.info("profiles of %d partitions are at hand after %.1f s", len(places), took)
         log.info("hits of partitions %s are ours", [partition for _, partition in places])
 
     def _recount(self, ends: Offsets) -> None:

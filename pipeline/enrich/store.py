@@ -65,11 +65,16 @@ class Store:
         self._given_up = False
         if (path / CONDEMNED).exists():
             raise TornError("a read or a write failed")
+        self.mark: Mark | None = None  # nothing was written yet
         try:
             self._db = rocks.api.Rdict(str(path), rocks.options())
-            mark = self._db.get(MARK)
-            self.mark: Mark | None = None if mark is None else decoded(mark)  # None: nothing was written yet
         except Exception as torn:
+            raise TornError(str(torn)) from torn
+        try:
+            mark = self._db.get(MARK)
+            self.mark = None if mark is None else decoded(mark)
+        except Exception as torn:
+            self._db.close()
             raise TornError(str(torn)) from torn
 
     def many(self, keys: Sequence[bytes]) -> list[Tail | None]:
