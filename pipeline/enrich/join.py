@@ -55,8 +55,10 @@ def event_of(key: bytes | None, value: bytes | None, profiles: Rows, tags: Rows,
     hit = hit_of(key, value)
     who = profiles.get(key or b"", b"")
     what = tags.get(f"{hit.account}/{hit.mailing}".encode(), b"")
-    added = told(hit) + who + what
-    return (value or b"").rstrip()[:-1] + added + b"}" if added else value or b""
+    machine = told(hit)
+    if not (machine or who or what):
+        return value or b""
+    return b"".join(((value or b"").rstrip()[:-1], machine, who, what, b"}"))
 
 
 def hit_of(key: bytes | None, value: bytes | None) -> AnyHit:

@@ -44,7 +44,9 @@ class Joiner:
             return  # revoked while it waited: its next owner reads it again
         receipt.expect(len(batch.messages))
         for message in batch.messages:
-            await self._write(message, outcome(message, profiles, tags, told), receipt)
+            output = outcome(message, profiles, tags, told)
+            while not self._took(output, message, receipt):
+                await self.outbox.breathe()
         receipt.complete()
         self.outbox.wake()
         READ.inc(len(batch.messages))
@@ -56,30 +58,23 @@ class Joiner:
         """An output can't be written: the worker stops."""
         self.broken.put_nowait(KafkaException(error))
 
-    async def _write(self, message: Message, output: bytes | Record, receipt: Receipt) -> None:
+    def _took(self, output: bytes | Record, message: Message, receipt: Receipt) -> bool:
+        """Whether the producer took the output of a hit; not so while its queue is full."""
         produce = self.outbox.producer.produce
-        while True:
-            try:
-                if isinstance(output, bytes):
-                    produce(self._events, output, message.key(), message.partition() or 0, on_delivery=receipt)
-                else:
-                    DEAD.inc()
-                    headers = list(output.headers)
-                    produce(
-                        self._kafka.full(output.topic),
-                        output.value,
-                        output.key,
-                        -1,
-                        on_delivery=receipt,
-                        headers=headers,
-                    )
-                return
-            except BufferError:
-                await self.outbox.breathe()
-            except KafkaException as refused:
-                if not isinstance(output, bytes):
-                    raise
-                output = buried(message, f"events: {refused.args[0].str()}")
+        try:
+            if isinstance(output, bytes):
+                produce(self._events, output, message.key(), message.partition() or 0, on_delivery=receipt)
+            else:
+                DEAD.inc()
+                topic, headers = self._kafka.full(output.topic), list(output.headers)
+                produce(topic, output.value, output.key, -1, on_delivery=receipt, headers=headers)
+        except BufferError:
+            return False
+        except KafkaException as refused:
+            if not isinstance(output, bytes):
+                raise
+            return self._took(buried(message, f"events: {refused.args[0].str()}"), message, receipt)
+        return True
 
 
 def _nothing(_hit: AnyHit) -> Tail:
