@@ -32,15 +32,12 @@ class Receipt:
 
     def complete(self) -> None:
         """All outputs were produced."""
-        self._one_less()
+        self(None)
 
-    def __call__(self, error: KafkaError | None, _message: Message) -> None:
+    def __call__(self, error: KafkaError | None, _message: Message | None = None) -> None:
         if error is not None:
             self._refused(error)
-        else:
-            self._one_less()
-
-    def _one_less(self) -> None:
+            return
         self._left -= 1
         if not self._left:
             self._ledger.close(self._first)
