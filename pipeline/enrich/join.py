@@ -67,8 +67,10 @@ def event_of(
         if why := stray(key or b""):
             raise UnreadableError(f"partition: {why}")
     what = tags.get(f"{hit.account}/{hit.mailing}".encode(), b"")
-    added = told(hit) + who + what
-    return (value or b"").rstrip()[:-1] + added + b"}" if added else value or b""
+    machine = told(hit)
+    if not (machine or who or what):
+        return value or b""
+    return b"".join(((value or b"").rstrip()[:-1], machine, who, what, b"}"))
 
 
 def hit_of(key: bytes | None, value: bytes | None) -> AnyHit:

@@ -73,7 +73,8 @@ class Joiner:
             return
         receipt.expect(len(outputs))
         for message, output in zip(batch.messages, outputs, strict=True):
-            await self._write(message, output, receipt)
+            while not self._took(output, message, receipt):
+                await self.outbox.breathe()
         receipt.complete()
         self.outbox.wake()
         READ.inc(len(outputs))
@@ -82,10 +83,6 @@ class Joiner:
         BATCH.observe(len(outputs))
         while len(self.outbox.producer) > UNDER_WAY:
             await self.outbox.breathe()
-
-    def _bury(self, record: Record, receipt: Receipt) -> None:
-        topic, headers = self._kafka.full(record.topic), list(record.headers)
-        self.outbox.producer.produce(topic, record.value, record.key, -1, on_delivery=receipt, headers=headers)
 
     async def replace(self) -> None:
         """Writes dead letters for what Kafka refused, once it is known not to be too much; until cancelled."""
@@ -100,7 +97,8 @@ class Joiner:
                     raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, reason))
                 self.bad.late(one.letter, one.place, one.offset)
             for one in refused:
-                await self._write(one.message, one.letter, one.receipt)
+                while not self._took(one.letter, one.message, one.receipt):
+                    await self.outbox.breathe()
                 if one.source == topics.HITS:
                     DEAD.inc()
             self.outbox.wake()
@@ -119,22 +117,22 @@ class Joiner:
         self.failed = True
         self.broken.put_nowait(why)
 
-    async def _write(self, message: Message, output: bytes | Record, receipt: Receipt) -> None:
+    def _took(self, output: bytes | Record, message: Message, receipt: Receipt) -> bool:
+        """Whether the producer took the output of a hit; not so while its queue is full."""
         produce = self.outbox.producer.produce
-        while True:
-            try:
-                if isinstance(output, bytes):
-                    produce(self._events, output, message.key(), message.partition() or 0, on_delivery=receipt)
-                else:
-                    self._bury(output, receipt)
-                return
-            except BufferError:
-                await self.outbox.breathe()
-            except KafkaException as refused:
-                error, size = refused.args[0], len(output)
-                if isinstance(output, Record) or not self.refusals.take(topics.HITS, message, error, size, receipt):
-                    raise
-                return
+        try:
+            if isinstance(output, bytes):
+                produce(self._events, output, message.key(), message.partition() or 0, on_delivery=receipt)
+            else:
+                topic, headers = self._kafka.full(output.topic), list(output.headers)
+                produce(topic, output.value, output.key, -1, on_delivery=receipt, headers=headers)
+        except BufferError:
+            return False
+        except KafkaException as refused:
+            error, size = refused.args[0], len(output)
+            if isinstance(output, Record) or not self.refusals.take(topics.HITS, message, error, size, receipt):
+                raise
+        return True
 
 
 def _largest(kafka: Kafka) -> int:

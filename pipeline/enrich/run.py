@@ -1,6 +1,7 @@
 """Enrich's door to the world: a Faust app whose agent joins batches that librdkafka feeds it."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections import defaultdict
@@ -51,6 +52,9 @@ SETTLE_SECONDS = 10.0
 FAILED_SECONDS = 1.0  # the same where something is never finished, since the worker stops for it
 TELL_SECONDS = 1.0
 SPARE_SECONDS = 10.0  # a worker that was given no partition in that time is a spare one, and ready
+# A fetch is thousands of objects that come and go without a cycle: at Python's 700 they were looked through in vain
+# for a tenth of the time.
+YOUNG_OBJECTS = 100_000
 
 
 def _soon(loop: asyncio.AbstractEventLoop, do: Callable[[], None]) -> None:
@@ -146,6 +150,8 @@ class Hits(Service):
         self._hits.took = COMMIT.observe
         self._leaving.callback(self._hits.close)
         self._loaded, self._joined_at = True, time.monotonic()
+        gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS)
 
     def _is_ready(self) -> bool:
         return self._loaded and bool(self._hits.places or time.monotonic() - self._joined_at > SPARE_SECONDS)

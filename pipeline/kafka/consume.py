@@ -81,9 +81,9 @@ class Feed:
     def fetch(self, most: int, timeout: float) -> list[Batch]:
         """Up to `most` records, a batch a partition; waits `timeout` seconds for the first of them."""
         self._begin_afresh()
-        messages = [message for message in self._at_hand(most, timeout) if self._readable(message)]
-        runs = groupby(messages, key=lambda one: (self._kafka.bare(one.topic() or ""), one.partition() or 0))
-        batches = [self._batch(place, list(run)) for place, run in runs if place in self._ledgers]
+        messages = self._readable(self._at_hand(most, timeout))
+        runs = [(self._place(*source), list(run)) for source, run in groupby(messages, _source)]
+        batches = [self._batch(place, run) for place, run in runs if place in self._ledgers]
         return [batch for batch in batches if batch.messages]
 
     def position(self, place: Place) -> int:
@@ -140,26 +140,27 @@ class Feed:
         first = self._consumer.consume(1, timeout)
         if not first:
             return []
-        place = self._kafka.bare(first[0].topic() or ""), first[0].partition() or 0
+        place = self._place(*_source(first[0]))
         ledger = self._ledgers.get(place)
         rest = self._consumer.consume(most - 1, 0)
         return [*first, *rest] if self._ledgers.get(place) is ledger else list(rest)
 
-    def _readable(self, message: Message) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        if error.fatal():
-            raise KafkaException(error)
-        log.warning("kafka: %s", error.str())
-        return False
+    def _readable(self, messages: list[Message]) -> list[Message]:
+        """Without what is no record, which is said; KafkaException where nothing can follow it."""
+        errors = [error for message in messages if (error := message.error()) is not None]
+        for error in errors:
+            if error.fatal():
+                raise KafkaException(error)
+            log.warning("kafka: %s", error.str())
+        return [message for message in messages if message.error() is None] if errors else messages
 
     def _batch(self, place: Place, messages: list[Message]) -> Batch:
         """Without what a rebalance inside one fetch made us read twice."""
         ledger = self._ledgers[place]
-        new = [message for message in messages if (message.offset() or 0) >= ledger.read]
-        batch = Batch(place[0], place[1], new, ledger)
-        if new:
+        if (messages[0].offset() or 0) < ledger.read:
+            messages = [message for message in messages if (message.offset() or 0) >= ledger.read]
+        batch = Batch(place[0], place[1], messages, ledger)
+        if messages:
             ledger.read = batch.end
         return batch
 
@@ -234,4 +235,11 @@ class Feed:
         return TopicPartition(self._kafka.full(place[0]), place[1], offset)
 
     def _places(self, places: list[TopicPartition]) -> Places:
-        return [(self._kafka.bare(place.topic), place.partition) for place in places]
+        return [self._place(place.topic, place.partition) for place in places]
+
+    def _place(self, topic: str | None, partition: int | None) -> Place:
+        return self._kafka.bare(topic or ""), partition or 0
+
+
+def _source(message: Message) -> tuple[str | None, int | None]:
+    return message.topic(), message.partition()

@@ -37,15 +37,13 @@ class Receipt:
 
     def complete(self) -> None:
         """All outputs were produced."""
-        self._one_less()
+        self(None)
 
-    def __call__(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self._one_less()
-        elif self._replaced is None or not self._replaced(error, message, self):
-            self._refused(error)
-
-    def _one_less(self) -> None:
+    def __call__(self, error: KafkaError | None, message: Message | None = None) -> None:
+        if error is not None:
+            if message is None or self._replaced is None or not self._replaced(error, message, self):
+                self._refused(error)
+            return
         self._left -= 1
         if not self._left:
             self._ledger.close(self._first)
