@@ -7,7 +7,6 @@ from typing import Any, TypeVar, cast
 
 import confluent_kafka
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -53,6 +52,10 @@ PASSING = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._WAIT_COORD,  # noqa: SLF001
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
         KafkaError._TIMED_OUT,  # noqa: SLF001
@@ -109,6 +112,7 @@ class Cluster:
         self._settings = settings
         self._prefix = settings.topic_prefix
         self._admin_client: AdminClient | None = None
+        self._askers: dict[str, Consumer] = {}
 
     def full(self, topic: str) -> str:
         return self._prefix + topic
@@ -212,16 +216,25 @@ class Cluster:
 
     def committed(self, group: str, places: Iterable[Place]) -> Offsets:
         asked = [TopicPartition(self.full(topic), number) for topic, number in places]
-        full = self._prefix + group
 
         def answered() -> Offsets:
-            client = self._admin
-            question = ConsumerGroupTopicPartitions(full, asked)
-            answers = client.list_consumer_group_offsets([question], request_timeout=QUESTION_SECONDS)
-            found = answers[full].result(2 * QUESTION_SECONDS).topic_partitions
+            found = self._asker(group).committed(asked, QUESTION_SECONDS)
+            for wrong in [at.error for at in found if at.error is not None]:
+                raise KafkaException(wrong)
             return {(self.bare(at.topic), at.partition): at.offset for at in found if at.offset >= 0}
 
-        return patiently(answered, self._ask_anew) if asked else {}
+        return patiently(answered, lambda: None) if asked else {}
+
+    def _asker(self, group: str) -> Consumer:
+        """A consumer that is no member of the group, and asks for its offsets.
+
+        An admin client's list_consumer_group_offsets would do, but ends the process where the coordinator has just moved
+        (SIGSEGV, librdkafka issue 5040).
+        """
+        if group not in self._askers:
+            config = {"group.id": self._prefix + group, "enable.auto.commit": False}
+            self._askers[group] = cast("Consumer", made(confluent_kafka.Consumer, common(self._settings) | config))
+        return self._askers[group]
 
     def _offsets(self, places: Iterable[Place], which: OffsetSpec) -> Offsets:
         asked = {TopicPartition(self.full(topic), number): which for topic, number in places}
