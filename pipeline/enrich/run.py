@@ -49,6 +49,7 @@ FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 KEEP_SECONDS = 1.0
 SETTLE_SECONDS = 10.0
+STUCK_SECONDS = 3.0  # and no longer than that while nothing is acknowledged: the broker is away
 FAILED_SECONDS = 1.0  # the same where something is never finished, since the worker stops for it
 TELL_SECONDS = 1.0
 SPARE_SECONDS = 10.0  # a worker that was given no partition in that time is a spare one, and ready
@@ -107,7 +108,13 @@ class Hits(Service):
     @Service.task
     async def _feed(self) -> None:
         while not self.should_stop:
-            for work in await self._on_thread(self._fetch):
+            try:
+                found = await self._on_thread(self._fetch)
+            except KafkaException:
+                if self._joiner.stopping:
+                    return  # the broker is away: what was fetched is for the next owner
+                raise
+            for work in found:
                 await self._batches.send(value=work)
 
     @Service.task
@@ -129,11 +136,18 @@ class Hits(Service):
     async def on_stop(self) -> None:
         """Waits for what is under way, commits, leaves the group, so that the next owner starts at once."""
         self._loaded, self._joiner.stopping = False, True
+        self._hurry()
         leaving = asyncio.ensure_future(self._on_thread(self._leaving.close))
         while not leaving.done():
             await self._joiner.outbox.breathe()
         await leaving
         self._ending.close()
+
+    def _hurry(self) -> None:
+        """Nothing is waited for that a broker which is away would have to do."""
+        self._kafka.hurry()
+        if hasattr(self, "_mirror"):
+            self._mirror.hurried = True
 
     def _open(self) -> None:
         tables = self._joiner.tables
@@ -231,10 +245,19 @@ class Hits(Service):
         for _, partition in ends:
             self._joiner.before.append((partition, bad.get(partition, []), share))
 
-    def _settle(self, ledgers: Sequence[Ledger]) -> None:
-        deadline = time.monotonic() + (FAILED_SECONDS if self._joiner.failed else SETTLE_SECONDS)
-        while not all(ledger.finished for ledger in ledgers) and time.monotonic() < deadline:
+    def _settle(self, ledgers: Sequence[Ledger]) -> bool:
+        begun = moved = time.monotonic()
+        patience, left = FAILED_SECONDS if self._joiner.failed else STUCK_SECONDS, -1
+        while not all(ledger.finished for ledger in ledgers):
+            now = time.monotonic()
+            if left != (left := len(self._joiner.outbox.producer)):
+                moved = now
+            if now - moved > patience:
+                return self._joiner.failed  # else the broker is away, and a commit would wait for it
+            if now - begun > SETTLE_SECONDS:
+                return True
             time.sleep(0.002)  # the event loop is at it
+        return True
 
     def _lose(self, places: Places) -> None:
         self._mirror.forget((topics.PROFILES, partition) for _, partition in places)

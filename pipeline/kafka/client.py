@@ -88,10 +88,16 @@ def made(kind: Callable[[dict[str, Any]], Answer], config: dict[str, Any]) -> An
         raise SettingsError(f"LOOPWIRE_KAFKA_CONFIG: {refused.args[0].str()}") from refused
 
 
-def patiently(question: Callable[[], Answer], again: Callable[[], None]) -> Answer:
+def _never() -> bool:
+    return False
+
+
+def patiently(
+    question: Callable[[], Answer], again: Callable[[], None], hurried: Callable[[], bool] = _never
+) -> Answer:
     """The answer to a question put to the cluster, asked again, after `again`, while what hinders it may pass.
 
-    A leader moves, a topic is new, a broker starts: KafkaException once that took 60 s.
+    A leader moves, a topic is new, a broker starts: KafkaException once that took 60 s, or at once when `hurried`.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -99,7 +105,7 @@ def patiently(question: Callable[[], Answer], again: Callable[[], None]) -> Answ
             return question()
         except (KafkaException, TimeoutError) as failed:
             passes = isinstance(failed, TimeoutError) or failed.args[0].code() in PASSING
-            if not passes or time.monotonic() > deadline:
+            if not passes or hurried() or time.monotonic() > deadline:
                 raise
             again()
             time.sleep(RETRY_SECONDS)
@@ -113,6 +119,13 @@ class Cluster:
         self._prefix = settings.topic_prefix
         self._admin_client: AdminClient | None = None
         self._askers: dict[str, Consumer] = {}
+        self._hurried = False
+
+    def hurry(self) -> None:
+        self._hurried = True
+
+    def _is_hurried(self) -> bool:
+        return self._hurried
 
     def full(self, topic: str) -> str:
         return self._prefix + topic
@@ -193,7 +206,7 @@ class Cluster:
             [answer] = client.describe_topics(names, request_timeout=QUESTION_SECONDS).values()
             return str(answer.result(2 * QUESTION_SECONDS).topic_id)
 
-        return patiently(answered, self._ask_anew)
+        return patiently(answered, self._ask_anew, self._is_hurried)
 
     def config(self, topic: str) -> Mapping[str, str]:
         def answered() -> Mapping[str, str]:
@@ -202,7 +215,7 @@ class Cluster:
             return {name: str(entry.value) for name, entry in answer.result(2 * QUESTION_SECONDS).items()}
 
         try:
-            return patiently(answered, self._ask_anew)
+            return patiently(answered, self._ask_anew, self._is_hurried)
         except KafkaException as refused:
             if refused.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise
@@ -223,13 +236,13 @@ class Cluster:
                 raise KafkaException(wrong)
             return {(self.bare(at.topic), at.partition): at.offset for at in found if at.offset >= 0}
 
-        return patiently(answered, lambda: None) if asked else {}
+        return patiently(answered, lambda: None, self._is_hurried) if asked else {}
 
     def _asker(self, group: str) -> Consumer:
         """A consumer that is no member of the group, and asks for its offsets.
 
-        An admin client's list_consumer_group_offsets would do, but ends the process where the coordinator has just moved
-        (SIGSEGV, librdkafka issue 5040).
+        An admin client's list_consumer_group_offsets would do, but ends the process where the coordinator has just
+        moved (SIGSEGV, librdkafka issue 5040).
         """
         if group not in self._askers:
             config = {"group.id": self._prefix + group, "enable.auto.commit": False}
@@ -249,7 +262,7 @@ class Cluster:
             ends = {place: answer.result(2 * OFFSETS_SECONDS).offset for place, answer in answers.items()}
             return {(self.bare(place.topic), place.partition): end for place, end in ends.items()}
 
-        return patiently(answered, self._ask_anew)
+        return patiently(answered, self._ask_anew, self._is_hurried)
 
     def _ask_anew(self) -> None:
         """An admin client keeps the leader epochs it learned, and after a broker's restart is refused for ever."""

@@ -40,11 +40,12 @@ class Moves(NamedTuple):
     """What a stage does when partitions come and go, on the thread that fetches.
 
     `gained` runs before the first record of the places is read. `settle` waits for what is under way in them
-    to be acknowledged, as well as it can; then comes the last commit, then `lost`.
+    to be acknowledged, as well as it can; then comes the last commit, unless it said False since the broker is away,
+    then `lost`.
     """
 
     gained: Callable[[Places], None] = lambda _places: None
-    settle: Callable[[Sequence[Ledger]], None] = lambda _ledgers: None
+    settle: Callable[[Sequence[Ledger]], object] = lambda _ledgers: None
     lost: Callable[[Places], None] = lambda _places: None
 
 
@@ -181,8 +182,8 @@ class Feed:
         ledgers = [ledger for place in going if (ledger := self._ledger(place))]
         for ledger in ledgers:
             ledger.retire()
-        self._moves.settle(ledgers)
-        self._commit(going, wait=True)
+        if self._moves.settle(ledgers) is not False:
+            self._commit(going, wait=True)
         self._lose(places)
 
     def _lose(self, places: Places) -> None:

@@ -68,6 +68,10 @@ class Kafka(Protocol):
         """The name on the cluster."""
         ...
 
+    def hurry(self) -> None:
+        """The process ends: no question is asked a second time from now on."""
+        ...
+
     def bare(self, topic: str) -> str:
         """The name without the prefix."""
         ...
