@@ -216,6 +216,8 @@ class Hits(Service):
             self._joiner.seen[batch.partition] = seen
 
     def _gain(self, places: Places) -> None:
+        if not places:
+            return  # the classic protocol says so too
         self._loaded = False
         profiles = [(topics.PROFILES, partition) for _, partition in places]
         known = self._kafka.committed(GROUP, [*places, *profiles])

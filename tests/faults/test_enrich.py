@@ -147,6 +147,27 @@ def test_partitions_that_are_empty_and_one_that_fills_after_it_moved(stage: Stag
     assert stage.finish()[:3] == (3000, 3000, 0)
 
 
+def test_a_spare_worker_says_that_it_is_ready_and_takes_over(broker: Broker, tmp_path: Path) -> None:
+    with staged(broker, tmp_path, partitions=1) as stage:
+        first = stage.ready()
+        stage.traffic.some(500)
+        stage.traffic.flush()
+        spare = stage.ready()
+        assert not spare.joined
+        first.kill()
+        stage.traffic.some(500)
+        stage.traffic.flush()
+        until(lambda: stage.behind() == 0)
+        assert spare.joined
+        assert spare.metric("loopwire_enrich_hits_total") >= 500
+        until(lambda: spare.metric("loopwire_enrich_lag_records") == 0)
+        assert spare.metric("loopwire_enrich_table_rows") > 50
+        assert spare.metric("loopwire_enrich_table_bytes") > 1000
+        assert spare.metric("loopwire_enrich_commit_seconds_count") >= 1
+        seen = stage.finish()
+    assert seen.hits == seen.events == 1000
+
+
 def test_a_partition_moves_with_its_table_and_what_changed_meanwhile_is_known_when_it_comes_back(stage: Stage) -> None:
     stage.ready()
     for _ in range(3):
