@@ -194,8 +194,9 @@ class Cluster:
         known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
         return sorted(self.bare(name) for name in known if name.startswith(self._prefix))
 
-    def ends(self, places: Iterable[Place]) -> Offsets:
-        return self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    def ends(self, places: Iterable[Place], *, undecided: bool = False) -> Offsets:
+        level = IsolationLevel.READ_UNCOMMITTED if undecided else COMMITTED
+        return self._offsets(places, OffsetSpec.latest(), level)  # type: ignore[no-untyped-call]
 
     def starts(self, places: Iterable[Place]) -> Offsets:
         return self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
@@ -249,7 +250,7 @@ class Cluster:
             self._askers[group] = cast("Consumer", made(confluent_kafka.Consumer, common(self._settings) | config))
         return self._askers[group]
 
-    def _offsets(self, places: Iterable[Place], which: OffsetSpec) -> Offsets:
+    def _offsets(self, places: Iterable[Place], which: OffsetSpec, level: IsolationLevel = COMMITTED) -> Offsets:
         asked = {TopicPartition(self.full(topic), number): which for topic, number in places}
         if not asked:
             return {}
@@ -258,7 +259,7 @@ class Cluster:
             client = (
                 self._admin
             )  # held until all is answered: another thread may ask anew, and a dropped client is mute
-            answers = client.list_offsets(asked, isolation_level=COMMITTED, request_timeout=OFFSETS_SECONDS)
+            answers = client.list_offsets(asked, isolation_level=level, request_timeout=OFFSETS_SECONDS)
             ends = {place: answer.result(2 * OFFSETS_SECONDS).offset for place, answer in answers.items()}
             return {(self.bare(place.topic), place.partition): end for place, end in ends.items()}
 

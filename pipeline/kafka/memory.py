@@ -115,7 +115,7 @@ class Memory:
     def topics(self) -> list[str]:
         return sorted(self.logs)
 
-    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+    def ends(self, places: Iterable[Place], *, undecided: bool = False) -> dict[Place, int]:  # noqa: ARG002
         with self.changed:
             return {place: len(self.logs[place[0]][place[1]]) for place in places}
 

@@ -96,8 +96,9 @@ class Kafka(Protocol):
         """The bare names of all topics under our prefix."""
         ...
 
-    def ends(self, places: Iterable[Place]) -> Offsets:
-        """The next offset to be written in each place, as the broker knows it now."""
+    def ends(self, places: Iterable[Place], *, undecided: bool = False) -> Offsets:
+        """The next offset to be read in each place, as the broker knows it now; where records of transactions count
+        that are `undecided`, the next to be written."""
         ...
 
     def starts(self, places: Iterable[Place]) -> Offsets:
