@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import requests
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -50,15 +51,19 @@ class Ground:
         """The settings as a process is told them."""
         return environment(self.settings) | {"LOOPWIRE_LOG": "WARNING"}
 
-    def start(self, stage: str) -> Process:
-        """The stage as its command starts it, ready."""
-        process = Process([sys.executable, "-m", "pipeline", stage], self.folder, self.environment)
+    def start(self, stage: str, more: Mapping[str, str] | None = None) -> Process:
+        """The stage as its command starts it, ready; `more` are settings of its own."""
+        process = Process([sys.executable, "-m", "pipeline", stage], self.folder, {**self.environment, **(more or {})})
         try:
             wait_ready(self.settings, [stage])
         except BaseException:
             process.stop()
             raise
         return process
+
+    def metrics(self) -> str:
+        """What enrich tells."""
+        return requests.get(f"http://127.0.0.1:{self.settings.metrics_port}/metrics", timeout=PATIENCE_SECONDS).text
 
     def meter(self, *processes: Process) -> Meter:
         """CPU-seconds of the processes, from now on."""

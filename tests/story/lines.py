@@ -1,6 +1,7 @@
 """The whole line for a story: as real processes on the real broker, or in this process on the one in memory."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -77,6 +78,8 @@ def environment(settings: Settings) -> dict[str, str]:
 def _word(name: str, value: Any) -> str:
     if name == "retry_ladder":
         return ",".join(topics.spelled(delay) for delay in value)
+    if isinstance(value, dict):
+        return json.dumps(value)
     if isinstance(value, timedelta):
         return topics.spelled(value)
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
