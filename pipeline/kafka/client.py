@@ -154,7 +154,7 @@ class Cluster:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 65_536,
+            "queued.max.messages.kbytes": 16_384,  # 40,000 rows; librdkafka takes several times that for them
         }
         return cast("Consumer", made(confluent_kafka.Consumer, config))
 
