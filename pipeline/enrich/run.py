@@ -43,6 +43,7 @@ AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 KEEP_SECONDS = 1.0
+LOAD_MS = 900_000  # a load may take that long before the group gives its partitions to another: 5 minutes by default
 SETTLE_SECONDS = 10.0
 
 
@@ -123,7 +124,8 @@ class Hits(Service):
         self._leaving.callback(self._rewind.close)
         self._mirror.follow_all([topics.TAGS])
         self._mirror.catch_up()
-        self._hits = Feed(self._kafka, "enrich", [topics.HITS], Moves(self._gain, self._settle, self._lose))
+        moves = Moves(self._gain, self._settle, self._lose)
+        self._hits = Feed(self._kafka, "enrich", [topics.HITS], moves, **{"max.poll.interval.ms": LOAD_MS})
         self._leaving.callback(self._hits.close)
 
     def _apply(self, message: Message) -> None:

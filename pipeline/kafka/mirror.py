@@ -51,20 +51,23 @@ class Mirror:
     def catch_up(self) -> None:
         """Applies everything that was acknowledged in the followed places before this call.
 
-        KafkaException where the broker does not give it within 60 s.
+        KafkaException where the broker gives nothing of it for 60 s; a large table may take longer than that to load.
         """
         behind = {place: end for place, end in self._kafka.ends(self._read).items() if self._read[place] < end}
         deadline = time.monotonic() + PATIENCE_SECONDS
         while behind:
-            self.take(1.0)
+            if self.take(1.0):
+                deadline = time.monotonic() + PATIENCE_SECONDS
             behind = {place: end for place, end in behind.items() if self._read[place] < end}
             if behind and time.monotonic() > deadline:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"tables stay behind: {behind}"))  # noqa: SLF001
 
-    def take(self, timeout: float) -> None:
-        """Applies what is there, waiting up to `timeout` seconds for the first of it."""
-        for message in at_hand(self._reader, AT_ONCE, timeout):
+    def take(self, timeout: float) -> int:
+        """Applies what is there, waiting up to `timeout` seconds for the first of it; how many records that were."""
+        messages = at_hand(self._reader, AT_ONCE, timeout)
+        for message in messages:
             self._apply(message)
+        return len(messages)
 
     def close(self) -> None:
         """Stops reading."""
