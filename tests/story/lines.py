@@ -55,12 +55,13 @@ def wait_ready(settings: Settings, stages: Sequence[str] = STAGES) -> None:
     """Until all stages are ready; AssertionError after 60 s."""
     deadline = time.monotonic() + 60
     for stage in stages:
-        while not _says_yes(ready(settings, stage)):
+        while not says_yes(ready(settings, stage)):
             assert time.monotonic() < deadline, f"{stage} is not ready"
             time.sleep(0.05)
 
 
-def _says_yes(url: str) -> bool:
+def says_yes(url: str) -> bool:
+    """Whether that address answers 200."""
     try:
         return requests.get(url, timeout=2).status_code == 200
     except requests.RequestException:
