@@ -7,7 +7,7 @@ import typer
 from confluent_kafka import KafkaException
 
 from pipeline import settings, topics
-from pipeline.cli import accounts, as_code, load, loops, registry, replay, stages, tail
+from pipeline.cli import accounts, as_code, load, loops, registry, replay, rewriting, stages, tail
 from pipeline.cli.mistakes import Mistake
 from pipeline.cli.screen import warn
 from pipeline.local.family import end_with_parent
@@ -15,6 +15,7 @@ from pipeline.local.family import end_with_parent
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(stages.app)
 app.add_typer(replay.app)
+app.add_typer(rewriting.app)
 loops.app.add_typer(as_code.app)
 for name, commands in (
     ("accounts", accounts.app),

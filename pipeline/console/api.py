@@ -97,7 +97,7 @@ def _lines(calls: MailCalls) -> APIRouter:
 
 def _track(calls: MailCalls) -> APIRouter:
     routes = _router(LargeCall, "Links")
-    routes.add_api_route("/track", calls.track, methods=["POST"])
+    routes.add_api_route("/track", calls.track, methods=["POST"], response_model_exclude_none=True)
     return routes
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from pipeline.capture.rewrite import PIXEL
 from pipeline.console.problems import Kind, Problem, Wrong
 
 
@@ -110,11 +111,17 @@ EXAMPLES: dict[str, Example] = {
             "mailing": "spring-sale",
             "message": "spring-sale.jane",
             "links": ["https://shop.example/spring"],
+            "html": '<p><a href="https://shop.example/sale?a=1&amp;b=2">Sale</a></p>',
         },
         {
             "open": f"https://t.example.com/o/{TOKEN}.gif",
-            "clicks": {"https://shop.example/spring": f"https://t.example.com/c/{TOKEN}"},
+            "clicks": {
+                "https://shop.example/spring": f"https://t.example.com/c/{TOKEN}",
+                "https://shop.example/sale?a=1&b=2": f"https://t.example.com/c/{TOKEN}",
+            },
             "unsubscribe": f"https://t.example.com/u/{TOKEN}",
+            "html": f'<p><a href="https://t.example.com/c/{TOKEN}">Sale</a></p>'
+            + PIXEL.format(f"https://t.example.com/o/{TOKEN}.gif"),
         },
     ),
     "POST /v1/loops": Example(

@@ -25,10 +25,6 @@ def _destination(url: str) -> str:
         raise ValueError(f"{url[:200]!r} can't be tracked: {wrong}") from wrong
 
 
-def _not_yet(_given: object) -> None:
-    raise ValueError("can't be rewritten by this version: send the mail's links instead")
-
-
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 AccountName = Annotated[str, Field(pattern=ACCOUNT_PATTERN)]
 UserName = Annotated[str, Field(pattern=USER_PATTERN)]
@@ -85,7 +81,8 @@ class TrackForm(Form):
     mailing: Id
     message: Id | None = None
     links: Annotated[list[Annotated[str, AfterValidator(_destination)]], Field(max_length=MOST_LINKS)] = []
-    html: Annotated[None, BeforeValidator(_not_yet)] = None
+    html: str | None = Field(default=None, description="the mail: it comes back with its links tracked and a pixel")
+    url_texts: bool = Field(default=False, description="links of `html` whose visible text is an address, too")
 
 
 class FilterForm(Form):

@@ -73,5 +73,10 @@ class MailCalls:
         return Response(status_code=204)
 
     async def track(self, account: Account, form: TrackForm) -> LinksShown:
-        """The tracking links of one mail."""
+        """The tracking links of one mail, and the mail with them in it.
+
+        Of `html` every absolute http(s) link of an `a`, an `area` or a VML element is tracked, in Outlook's conditional
+        comments, too, and the pixel goes before the last `</body>`; nothing else changes. Links that hold a
+        placeholder such as `{{name}}`, `*|NAME|*` or `%name%` stay, as do those whose visible text is an address.
+        """
         return track.links(self._tracking, account, form)

@@ -29,7 +29,9 @@ TAGS = {
     "admin key.",
     "Profiles and mailings": "Who the recipients are and what is sent to them. What was acknowledged here is known to "
     "every hit that comes after it.",
-    "Links": "The tracking links of a mail.",
+    "Links": "The tracking links of a mail. Two headers give its reader a button that needs no page (RFC 8058); DKIM "
+    "has to sign both: `List-Unsubscribe: <URL>`, with the `unsubscribe` of the answer, and "
+    "`List-Unsubscribe-Post: List-Unsubscribe=One-Click`.",
     "Replays": "Past events, sent again to one loop.",
     "Loops": "A loop is a wish to be told: where, about what. Nothing is sent to an address before a file on its "
     "server proved that it wants it.",
