@@ -91,7 +91,7 @@ deliver  posts, signed, and judges the answer  (deliver/verdict.py)
 console  takes profiles, mailings and loops by API, shows attempts  (console/api.py)
   reads  attempts
   tables accounts, loops, loop-states, replay-states
-  writes accounts, loops, replay-states, profiles, tags, events
+  writes accounts, loops, replay-states, profiles, tags, hits, events
 """
     )
     assert len(out.splitlines()) <= 40

@@ -19,7 +19,7 @@ from pipeline.console.health import Health
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
 from pipeline.console.measured import Measured
-from pipeline.console.openapi import LINES, PROBLEM, Api
+from pipeline.console.openapi import HITS, LINES, PROBLEM, Api
 from pipeline.console.pages import routes as pages
 from pipeline.console.problems import Problem
 from pipeline.console.replay_calls import ReplayCalls
@@ -41,6 +41,7 @@ def build(console: Console) -> FastAPI:
         _mail(mail),
         _lines(mail),
         _track(mail),
+        _hits(mail),
         _loops(loops),
         replays,
     ):
@@ -91,6 +92,19 @@ def _lines(calls: MailCalls) -> APIRouter:
         methods=["POST"],
         response_model_exclude_defaults=True,
         openapi_extra=LINES,
+    )
+    return routes
+
+
+def _hits(calls: MailCalls) -> APIRouter:
+    routes = _router(LinesCall, "Hits")
+    routes.add_api_route(
+        "/hits",
+        calls.load_hits,
+        methods=["POST"],
+        status_code=202,
+        response_model_exclude_defaults=True,
+        openapi_extra=HITS,
     )
     return routes
 

@@ -84,6 +84,14 @@ SUM = {"attempts": 1204, "delivered": 1190, "retrying": 13, "dead": 1, "latency"
 NONE = {"attempts": 0, "delivered": 0, "retrying": 0, "dead": 0, "latency": None}
 USER = {"account": "shop", "name": "jane", "role": "editor", "created_at": "2026-03-20T09:00:00Z"}
 TOKEN = "1.k1.AbCdEf"  # noqa: S105 (shortened, and of no key)
+HIT = {
+    "type": "failure",
+    "profile": "jane",
+    "mailing": "spring-sale",
+    "message": "spring-sale.jane",
+    "at": "2026-03-20T09:00:00Z",
+    "details": {"code": 550, "extended": "5.1.1", "description": "no such user"},
+}
 
 EXAMPLES: dict[str, Example] = {
     "POST /v1/accounts": Example(
@@ -123,6 +131,12 @@ EXAMPLES: dict[str, Example] = {
             "html": f'<p><a href="https://t.example.com/c/{TOKEN}">Sale</a></p>'
             + PIXEL.format(f"https://t.example.com/o/{TOKEN}.gif"),
         },
+    ),
+    "POST /v1/hits": Example(
+        HIT,
+        {"accepted": 1, "rejected": [{"line": 2, "error": "link: is no tracking link of this account"}]},
+        '{"type": "bounce", "profile": "jane", "mailing": "spring-sale"}\n'
+        f'{{"type": "abuse", "link": "https://t.example.com/u/{TOKEN}"}}\n',
     ),
     "POST /v1/loops": Example(
         WISHES | {"headers": {"Authorization": "Basic c2hvcDpodW50ZXIy"}}, LOOP | {"secret": SECRET}

@@ -15,6 +15,8 @@ from pipeline.model.loops import Format
 LoopEvent = Literal["loop.failing", "loop.disabled", "loop.ownership", "loop.recovered"]
 Event = Literal[EventType, LoopEvent]
 
+HitType = Literal["delivery", "bounce", "failure", "abuse", "unsubscribe"]
+
 MOST_LINKS = 10_000
 
 
@@ -83,6 +85,28 @@ class TrackForm(Form):
     links: Annotated[list[Annotated[str, AfterValidator(_destination)]], Field(max_length=MOST_LINKS)] = []
     html: str | None = Field(default=None, description="the mail: it comes back with its links tracked and a pixel")
     url_texts: bool = Field(default=False, description="links of `html` whose visible text is an address, too")
+
+
+class HitForm(Form):
+    """What a mail server told of a mail."""
+
+    type: HitType
+    at: Moment | None = Field(default=None, description="when it happened, RFC 3339; now, where it is left out")
+    details: Fields = Field(default={}, description="`code`, `description`, ...: sent on under these names")
+
+
+class HitLine(HitForm):
+    """A hit of a mail that is known by its ids."""
+
+    profile: Id
+    mailing: Id
+    message: Id | None = None
+
+
+class HitByLink(HitForm):
+    """A hit of a mail that is known by one of its tracking links, as a mail that comes back holds them."""
+
+    link: Annotated[str, Field(max_length=9000)] = Field(description="the pixel, a link or the way out; or its token")
 
 
 class FilterForm(Form):

@@ -21,6 +21,7 @@ CALLS = [
     ("POST", "/v1/profiles"),
     ("PUT", "/v1/mailings/{mailing}"),
     ("POST", "/v1/track"),
+    ("POST", "/v1/hits"),
     ("POST", "/v1/loops"),
     ("GET", "/v1/loops"),
     ("GET", "/v1/loops/{loop}"),
