@@ -7,7 +7,7 @@ import typer
 from confluent_kafka import KafkaException
 
 from pipeline import settings, topics
-from pipeline.cli import accounts, as_code, load, loops, registry, replay, rewriting, stages, tail
+from pipeline.cli import accounts, as_code, hits, load, loops, mail, registry, replay, rewriting, stages, tail
 from pipeline.cli.mistakes import Mistake
 from pipeline.cli.screen import warn
 from pipeline.local.family import end_with_parent
@@ -21,6 +21,8 @@ for name, commands in (
     ("accounts", accounts.app),
     ("profiles", load.profiles_app),
     ("mailings", load.mailings_app),
+    ("hits", hits.app),
+    ("mail", mail.app),
     ("loops", loops.app),
     ("tail", tail.app),
     ("topics", registry.topics_app),
