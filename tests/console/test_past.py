@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,16 +27,19 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
         yield Cluster(request.getfixturevalue("cluster_settings"))
 
 
-def _write(kafka: Kafka, profile: str, event: str) -> bytes:
-    value, producer = json.dumps({"id": event, "profile": profile}).encode(), kafka.producer()
-    producer.produce(kafka.full(topics.EVENTS), value, f"acme/{profile}".encode())
-    producer.flush(20)
-    return value
+def _write(kafka: Kafka, events: Mapping[str, str]) -> Mapping[str, bytes]:
+    """Writes an event of that id for each profile; what was written, by profile."""
+    values = {profile: json.dumps({"id": event, "profile": profile}).encode() for profile, event in events.items()}
+    producer = kafka.producer()
+    for profile, value in values.items():
+        producer.produce(kafka.full(topics.EVENTS), value, f"acme/{profile}".encode())
+    assert producer.flush(20) == 0
+    return values
 
 
 def test_each_event_is_found_by_its_key_and_id(kafka: Kafka) -> None:
     events = {f"p{number}": uuid7(NOW, os.urandom(10)) for number in range(200)}
-    values = {profile: _write(kafka, profile, event) for profile, event in events.items()}
+    values = _write(kafka, events)
     after = datetime.now(UTC)
 
     async def look() -> None:
