@@ -71,6 +71,7 @@ def test_the_map_is_the_pipeline_on_one_screen() -> None:
         out
         == """\
 capture  answers pixels and links, once the hit is safe  (capture/answer.py)
+  tables accounts
   writes hits
 
 enrich   joins a hit with its profile and its mailing's tags, tells what changed  (enrich/join.py)
