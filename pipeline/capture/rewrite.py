@@ -36,9 +36,9 @@ PIXEL = '<img src="{}" width="1" height="1" alt="" style="width:1px;height:1px;b
 
 
 class Wish(NamedTuple):
-    """`base` is where tracking links lead, which are left alone; `written`: links whose text is an address, too."""
+    """`bases` are where tracking links lead, which are left alone; `written`: links whose text is an address, too."""
 
-    base: str = ""
+    bases: tuple[str, ...] = ()
     written: bool = False
 
 
@@ -102,7 +102,7 @@ def rewritten(html: str, what: Plan, clicks: Mapping[str, str], pixel: str) -> s
 def _is_wanted(anchor: Anchor, url: str, wish: Wish) -> bool:
     if not _WEB.match(url) or _PLACEHOLDER.search(anchor.href, 0, MAX_BYTES):
         return False
-    if wish.base and url.startswith(tuple(f"{wish.base}/{door}/" for door in "ocu")):
+    if url.startswith(tuple(f"{base}/{door}/" for base in wish.bases for door in "ocu")):
         return False
     return wish.written or not _is_address(anchor.text, url)
 

@@ -8,7 +8,7 @@ import typer
 from confluent_kafka import KafkaException
 
 from pipeline import settings, topics
-from pipeline.cli import accounts, as_code, hits, load, loops, mail, registry, replay, rewriting, stages, tail
+from pipeline.cli import accounts, as_code, hits, load, loops, mail, privacy, registry, replay, rewriting, stages, tail
 from pipeline.cli.mistakes import Mistake
 from pipeline.cli.screen import warn
 from pipeline.local.family import end_with_parent
@@ -26,6 +26,7 @@ for name, commands in (
     ("mailings", load.mailings_app),
     ("hits", hits.app),
     ("mail", mail.app),
+    ("privacy", privacy.app),
     ("loops", loops.app),
     ("tail", tail.app),
     ("topics", registry.topics_app),

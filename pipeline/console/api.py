@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Match
 
 from pipeline import __version__
 from pipeline.console import docs, problems
+from pipeline.console.account_calls import AccountCalls
 from pipeline.console.attempt_calls import AttemptCalls
 from pipeline.console.calls import KEY, AccountCall, AdminCall, LargeCall, LinesCall
 from pipeline.console.console import Console, StoreAwayError
@@ -36,11 +37,14 @@ def build(console: Console) -> FastAPI:
     app = Api(title="Loopwire", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.console = console
     health, mail, loops = Health(console), MailCalls(console), LoopCalls(console)
+    chosen = AccountCalls(console)
     replays = _replays(ReplayCalls(console))
     for routes in (
         _health(health),
         _admin(mail),
         _users(UserCalls(console)),
+        _domains(chosen),
+        _privacy(chosen),
         _mail(mail),
         _lines(mail),
         _track(mail),
@@ -67,6 +71,20 @@ def _health(calls: Health) -> APIRouter:
 def _admin(calls: MailCalls) -> APIRouter:
     routes = _router(AdminCall, "Accounts")
     routes.add_api_route("/accounts", calls.add_account, methods=["POST"], status_code=201)
+    return routes
+
+
+def _domains(calls: AccountCalls) -> APIRouter:
+    routes = _router(AdminCall, "Accounts")
+    routes.add_api_route("/accounts/{account}/domains", calls.domains, methods=["GET"])
+    routes.add_api_route("/accounts/{account}/domains", calls.put_domains, methods=["PUT"])
+    return routes
+
+
+def _privacy(calls: AccountCalls) -> APIRouter:
+    routes = _router(AccountCall, "Privacy")
+    routes.add_api_route("/privacy", calls.privacy, methods=["GET"])
+    routes.add_api_route("/privacy", calls.put_privacy, methods=["PUT"])
     return routes
 
 

@@ -84,6 +84,8 @@ SUM = {"attempts": 1204, "delivered": 1190, "retrying": 13, "dead": 1, "latency"
 NONE = {"attempts": 0, "delivered": 0, "retrying": 0, "dead": 0, "latency": None}
 USER = {"account": "shop", "name": "jane", "role": "editor", "created_at": "2026-03-20T09:00:00Z"}
 TOKEN = "1.k1.AbCdEf"  # noqa: S105 (shortened, and of no key)
+DOMAINS = {"account": "shop", "domains": ["https://t.shop.example"]}
+PRIVACY = {"obey_signals": True, "unregistered": ["works-council"]}
 HIT = {
     "type": "failure",
     "profile": "jane",
@@ -105,6 +107,10 @@ EXAMPLES: dict[str, Example] = {
         {"password": "correct horse battery staple"}, USER | {"password": None}
     ),
     "DELETE /v1/accounts/{account}/users/{user}": Example(),
+    "GET /v1/accounts/{account}/domains": Example(None, DOMAINS),
+    "PUT /v1/accounts/{account}/domains": Example({"domains": ["t.shop.example"]}, DOMAINS),
+    "GET /v1/privacy": Example(None, PRIVACY),
+    "PUT /v1/privacy": Example(PRIVACY, PRIVACY),
     "PUT /v1/profiles/{profile}": Example(PROFILE),
     "DELETE /v1/profiles/{profile}": Example(),
     "POST /v1/profiles": Example(

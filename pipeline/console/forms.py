@@ -37,6 +37,7 @@ Fields = Annotated[dict[str, Any], AfterValidator(values.shallow)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[list[Word], Field(max_length=1000)]
 LoopUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(values.loop_url)]
+TrackingBase = Annotated[str, Field(max_length=300), AfterValidator(values.tracking_base)]
 Events = Annotated[list[Event], Field(min_length=1), AfterValidator(values.distinct)]
 Moment = Annotated[datetime, BeforeValidator(values.moment, json_schema_input_type=str)]
 Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(values.custom_headers)]
@@ -50,6 +51,23 @@ class Form(BaseModel):
 
 class AccountForm(Form):
     name: AccountName
+
+
+class DomainsForm(Form):
+    domains: Annotated[list[TrackingBase], Field(max_length=20), AfterValidator(values.distinct)] = Field(
+        description="hosts, with https:// unless another scheme is given; the first is that of new links"
+    )
+
+
+class PrivacyForm(Form):
+    """What is left out is as it is for a new account."""
+
+    obey_signals: bool = Field(
+        default=False, description="no address and no user agent is kept of readers who send Sec-GPC or DNT"
+    )
+    unregistered: Annotated[list[Id], Field(max_length=1000), AfterValidator(values.distinct)] = Field(
+        default=[], description="mailings whose opens and clicks are not registered; unsubscribes are"
+    )
 
 
 class PasswordForm(Form):

@@ -95,4 +95,4 @@ class MailCalls:
         comments, too, and the pixel goes before the last `</body>`; nothing else changes. Links that hold a
         placeholder such as `{{name}}`, `*|NAME|*` or `%name%` stay, as do those whose visible text is an address.
         """
-        return track.links(self._tracking, account, form)
+        return track.links(self._tracking, account, form, self._directory.picture.accounts[account].domains)

@@ -27,6 +27,8 @@ sentence, `errors` says what is wrong where. A key may make 1000 calls a second,
 TAGS = {
     "Accounts": "An account is one sender, its users are the people who sign in to the console. Made with the "
     "admin key.",
+    "Privacy": "What is kept of readers, by the account's choice. How much of an address is kept of anybody is "
+    "the installation's (`IP_POLICY`).",
     "Profiles and mailings": "Who the recipients are and what is sent to them. What was acknowledged here is known to "
     "every hit that comes after it.",
     "Links": "The tracking links of a mail. Two headers give its reader a button that needs no page (RFC 8058); DKIM "
@@ -61,6 +63,7 @@ HITS = _lines("One hit, or one a line, each at most 64 KiB; as many lines as the
 MORE: dict[str, tuple[Kind, ...]] = {
     "POST /v1/accounts": ("taken",),
     "POST /v1/accounts/{account}/users": ("taken",),
+    "PUT /v1/accounts/{account}/domains": ("taken",),
     "POST /v1/loops/{loop}/verify": ("changed", "unverifiable"),
     "POST /v1/loops/{loop}/test": ("unverified",),
     "POST /v1/loops/{loop}/replays": ("unverified", "busy"),

@@ -19,6 +19,16 @@ class AccountShown(Shown):
     api_key: str
 
 
+class DomainsShown(Shown):
+    account: str
+    domains: list[str] = Field(description="bases of tracking links")
+
+
+class PrivacyShown(Shown):
+    obey_signals: bool
+    unregistered: list[str]
+
+
 class UserShown(Shown):
     account: str
     name: str

@@ -1,6 +1,6 @@
 """A sender asks for the links of one mail: the pixel, each link by way of us, the way out; or the mail itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.capture import rewrite
@@ -18,18 +18,22 @@ class Tracking(NamedTuple):
     keys: Mapping[str, bytes]
 
 
-def links(tracking: Tracking, account: str, form: TrackForm) -> LinksShown:
-    """The addresses to put into the mail, and the mail with them where it was sent along."""
-    sender = Sender(account, *signing_key(tracking.keys, account), tracking.base)
+def links(tracking: Tracking, account: str, form: TrackForm, domains: Sequence[str] = ()) -> LinksShown:
+    """The addresses to put into the mail, and the mail with them where it was sent along.
+
+    `domains` are the account's own: links lead to the first, where there is one.
+    """
+    bases = (*domains, tracking.base)
+    sender = Sender(account, *signing_key(tracking.keys, account), bases[0])
     mail = sender.mail(form.profile, form.mailing, form.message)
     shown = LinksShown(
         open=mail.open, clicks={url: mail.click(url) for url in form.links}, unsubscribe=mail.unsubscribe
     )
-    return shown if form.html is None else _rewritten(shown, mail, form, form.html)
+    return shown if form.html is None else _rewritten(shown, mail, rewrite.Wish(bases, form.url_texts), form.html)
 
 
-def _rewritten(shown: LinksShown, mail: Mail, form: TrackForm, html: str) -> LinksShown:
-    plan = rewrite.plan(html, rewrite.Wish(mail.sender.base, form.url_texts))
+def _rewritten(shown: LinksShown, mail: Mail, wish: rewrite.Wish, html: str) -> LinksShown:
+    plan = rewrite.plan(html, wish)
     if len(plan.urls) > MOST_LINKS:
         many = Wrong("body.html", f"has {len(plan.urls)} links: {MOST_LINKS} at most")
         raise Problem("invalid", f"{many.where}: {many.what}", [many])

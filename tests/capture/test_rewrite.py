@@ -19,12 +19,12 @@ def links(what: Plan) -> dict[str, str]:
 
 
 def urls(html: str, *, written: bool = False) -> list[str]:
-    return [spot.url for spot in plan(html, Wish(BASE, written)).spots]
+    return [spot.url for spot in plan(html, Wish((BASE,), written)).spots]
 
 
 def done(html: str) -> str:
     """The mail, without the pixel."""
-    what = plan(html, Wish(BASE))
+    what = plan(html, Wish((BASE,)))
     return rewritten(html, what, links(what), GIF).replace(PIXEL.format(GIF), "")
 
 
@@ -106,7 +106,7 @@ def test_a_link_is_replaced_where_it_stands(html: str, is_rewritten: str) -> Non
 )  # fmt: skip
 def test_what_is_no_web_link_stays(html: str) -> None:
     assert done(html) == html
-    assert plan(html, Wish(BASE)).left == []
+    assert plan(html, Wish((BASE,))).left == []
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ pieces = (
 
 @given(st.lists(pieces, max_size=12).map("".join))
 def test_another_parser_sees_the_same_mail_with_other_links(html: str) -> None:
-    what = plan(html, Wish(BASE))
+    what = plan(html, Wish((BASE,)))
     after = rewritten(html, what, links(what), GIF)
     before, then = Seen(html), Seen(after)
     assert then.rest == before.rest
@@ -312,7 +312,7 @@ noise = st.text(st.sampled_from("<>!-/='\" \n&;#ahrefbody:vif[]mstyle{}%*|https:
 
 @given(st.lists(pieces | noise, max_size=20).map("".join))
 def test_every_other_character_stays_whatever_the_mail_is(html: str) -> None:
-    what = plan(html, Wish(BASE))
+    what = plan(html, Wish((BASE,)))
     kept, at = [], 0
     for start, end in sorted([*((spot.start, spot.end) for spot in what.spots), (what.pixel_at, what.pixel_at)]):
         assert at <= start <= end <= len(html)
@@ -326,8 +326,8 @@ def test_every_other_character_stays_whatever_the_mail_is(html: str) -> None:
 
 @given(st.lists(pieces | noise, max_size=20).map("".join))
 def test_a_mail_that_was_rewritten_has_no_more_to_rewrite(html: str) -> None:
-    what = plan(html, Wish(BASE))
-    assert plan(rewritten(html, what, links(what), GIF), Wish(BASE)).spots == []
+    what = plan(html, Wish((BASE,)))
+    assert plan(rewritten(html, what, links(what), GIF), Wish((BASE,))).spots == []
 
 
 @pytest.mark.parametrize(
