@@ -17,6 +17,7 @@ import requests
 
 from pipeline import keys, topics
 from pipeline.capture.answer import Rules
+from pipeline.capture.following import Following
 from pipeline.capture.privacy import Privacy
 from pipeline.capture.run import Capture, _Granian, _listen, _rows
 from pipeline.console.run import serve
@@ -150,6 +151,7 @@ class Threads:
     async def _capture(self, stop: asyncio.Event) -> None:
         rules = Rules(keys.link_keys(self.settings), Privacy("full", (), b"x" * 32))
         capture = Capture(self._kafka, rules, _rows(1))
+        Following(self._kafka, self.settings.tracking_url, None, capture.choose).start()
         server = _Granian(capture, _listen(self.settings))
         tasks = [asyncio.ensure_future(server.serve()), asyncio.ensure_future(capture.run())]
         await stop.wait()
