@@ -47,13 +47,16 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 class Anchor(NamedTuple):
     """A link as written: the value of its `href` stands at [start, end), without quotes.
 
-    `href` is that value with its character references resolved; `text` is what a reader sees of the link.
+    `href` is that value with its character references resolved. The content of the element `name` begins at `content`
+    and ends before `limit`.
     """
 
     start: int
     end: int
     href: str
-    text: str
+    name: str
+    content: int
+    limit: int
 
 
 class Markup(NamedTuple):
@@ -124,14 +127,16 @@ def _take(html: str, tag: re.Match[str], name: str, limit: int, anchors: list[An
             group = next((number for number in (2, 3, 4) if attribute[number] is not None), None)
             if group is not None:
                 start, end = attribute.span(group)
-                text = "" if name == "area" else _text(html, name, tag.end(), limit)
-                anchors.append(Anchor(start, end, _resolved(html[start:end]), text))
+                anchors.append(Anchor(start, end, _resolved(html[start:end]), name, tag.end(), limit))
             return
 
 
-def _text(html: str, name: str, at: int, limit: int) -> str:
-    """What a reader sees of the element whose content begins here: no tags, no comments, one line."""
-    closing = _closing(name)
+def text_of(anchor: Anchor, html: str) -> str:
+    """What a reader sees of the link: no tags, no comments, one line; nothing of an area."""
+    if anchor.name == "area":
+        return ""
+    at, limit = anchor.content, anchor.limit
+    closing = _closing(anchor.name)
     stop = at
     while found := closing.search(html, stop, limit):
         stop = found.end()
