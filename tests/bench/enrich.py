@@ -36,7 +36,7 @@ def measure(ground: Ground) -> dict[str, Any]:
     pace = ground.pace
     ground.load(itertools.chain(profiles(pace.profiles), mailings()))
     _fill_stock_tables(ground)
-    supply = Supply(ground)
+    supply = Supply(ground, pace.profiles)
     supply.grow(int(FIRST * (pace.warm + pace.steady)))
     ours, theirs = [], []
     for number in range(pace.runs):
@@ -55,10 +55,11 @@ def _told(run: Run) -> str:
 class Supply:
     """The hits that wait in the topic."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, profiles: int) -> None:
+        """Hits of so many profiles."""
         self.count = 0
         self._ground = ground
-        self._hits = hits(ground.pace.profiles)
+        self._hits = hits(profiles)
 
     def grow(self, to: int) -> None:
         """So many hits in all."""
@@ -76,7 +77,7 @@ def _enrich(ground: Ground, supply: Supply) -> Run:
             process.wait_for(lambda: ground.done("enrich", (HITS,)), ALL_SECONDS)
         _all_written(ground, starts, supply.count, ground.count(EVENTS) - before)
         agree("enrich: hits-dead and 0", ground.count(HITS_DEAD), 0)
-        _all_joined(ground, starts)
+        all_joined(ground, starts)
         if run:
             return run
         supply.grow(int(supply.count * MORE))
@@ -107,7 +108,7 @@ def _stock(ground: Ground, supply: Supply) -> Run:
         raise Implausible(f"enrich: the baseline read {read} hits and wrote {written} events")
     if lost > 0:
         say(f"enrich: of {read:,} hits that the baseline committed as read, {lost} have no event")
-    _all_joined(ground, starts)
+    all_joined(ground, starts)
     return run
 
 
@@ -158,7 +159,7 @@ def _committed(ground: Ground) -> int:
     return ground.committed(STOCK_GROUP, HITS)
 
 
-def _all_joined(ground: Ground, starts: Mapping[int, int]) -> None:
+def all_joined(ground: Ground, starts: Mapping[int, int]) -> None:
     """Events of the run, the last of each partition, say who it was and what the mail was."""
     ends = ground.ends(EVENTS)
     last = {partition: max(start, ends[partition] - SAMPLE) for partition, start in starts.items()}
