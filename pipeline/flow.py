@@ -42,7 +42,7 @@ FLOW = (
           (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS, EVENTS)),
     Stage("console", "takes profiles, mailings and loops by API, shows attempts", "console/api.py",
           (ATTEMPTS,), (ACCOUNTS, LOOPS, LOOP_STATES, REPLAY_STATES),
-          (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS, EVENTS)),
+          (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS, EVENTS, REPLAYS)),
 )  # fmt: skip
 
 

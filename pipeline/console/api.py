@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Match
 
 from pipeline import __version__
 from pipeline.console import docs, problems
@@ -26,6 +27,8 @@ from pipeline.console.replay_calls import ReplayCalls
 from pipeline.console.user_calls import UserCalls
 
 log = logging.getLogger(__name__)
+METHOD_NOT_ALLOWED = 405
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 def build(console: Console) -> FastAPI:
@@ -159,7 +162,15 @@ async def _refused(request: Request, wrong: Exception) -> Response:
     if pages.for_people(request):
         return pages.nothing_here(request.app.state.door, request)
     assert isinstance(wrong, HTTPException)  # noqa: S101 (for mypy: it is registered for no other)
-    return problems.answer(problems.of_status(wrong.status_code, request.method, request.url.path, wrong.headers))
+    headers = {"allow": _allowed(request)} if wrong.status_code == METHOD_NOT_ALLOWED else wrong.headers
+    return problems.answer(problems.of_status(wrong.status_code, request.method, request.url.path, headers))
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all calls at the address (RFC 9110 section 15.5.6); routing itself knows those of the first."""
+    routes: list[BaseRoute] = request.app.routes
+    scopes = [{**request.scope, "method": method} for method in METHODS]
+    return ", ".join(scope["method"] for scope in scopes if any(one.matches(scope)[0] is Match.FULL for one in routes))
 
 
 async def _invalid(_request: Request, wrong: Exception) -> Response:

@@ -14,6 +14,7 @@ from pipeline.record import Record
 BATCH_LINES = 1000
 BATCH_BYTES = 1024 * 1024
 MOST_REJECTED = 10_000
+BOM = b"\xef\xbb\xbf"  # some programs begin a file with it; RFC 8259 section 8.1 lets readers pass over it
 
 Row = Callable[[ProfileLine], Record]
 
@@ -34,7 +35,7 @@ class Load:
         """Judges the lines, and hands out what came of each thousand of them, or of a megabyte: nothing, it may be."""
         for line in lines:
             self._lines += 1
-            self._judge(line)
+            self._judge(line.removeprefix(BOM) if self._lines == 1 else line)
             if self._lines % BATCH_LINES == 0 or self._bytes >= BATCH_BYTES:
                 yield self.rest()
 

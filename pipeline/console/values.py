@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.guard import port_refusal
+from pipeline.model.ids import EPOCH
 
 URL_LIMIT = 2048
 HEADERS_LIMIT = 8192
@@ -122,9 +123,12 @@ def moment(given: object) -> datetime:
     if time.tzinfo is None:
         raise ValueError("must say its zone, as 2026-03-20T09:00:00Z or +01:00 does")
     try:
-        return time.astimezone(UTC)
+        in_utc = time.astimezone(UTC)
     except OverflowError as wrong:
         raise ValueError("is outside of all time") from wrong
+    if in_utc < EPOCH:  # Kafka's times begin there, and it takes negative ones for "the end" or refuses them
+        raise ValueError("must not be before 1970")
+    return in_utc
 
 
 def email(text: str) -> str:

@@ -155,6 +155,8 @@ class Cluster:
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
             "queued.max.messages.kbytes": 16_384,  # 40,000 rows; librdkafka takes several times that for them
+            # A partition that is assigned anew waits for the fetch that is under way: by default half a second.
+            "fetch.wait.max.ms": 20,
         }
         return cast("Consumer", made(confluent_kafka.Consumer, config))
 
