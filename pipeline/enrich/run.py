@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import faust
 import uvloop
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from faust.app.base import BootStrategy
 from mode import Service
 
@@ -43,6 +43,7 @@ AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 KEEP_SECONDS = 1.0
+SAME_SECONDS = 60.0
 LOAD_MS = 900_000  # a load may take that long before the group gives its partitions to another: 5 minutes by default
 SETTLE_SECONDS = 10.0
 
@@ -73,7 +74,8 @@ class Hits(Service):
         # The consumer and the tables belong to one thread; the join and the acknowledgements to the event loop.
         self._thread = ThreadPoolExecutor(1, "hits")
         self._committed_at = 0.0
-        self._kept_at = 0.0
+        self._kept_at = self._asked_at = 0.0
+        self._topic = ""
         self.ready = False
         server = health.serve(settings.console_host, settings.metrics_port, lambda: self.ready)
         # What was opened is closed, the last first, however far the start came.
@@ -145,8 +147,9 @@ class Hits(Service):
         else:
             self._mirror.take(0)  # changes are told, hits or none
         if due:
-            self._joiner.tables.keep(began)
             self._kept_at = time.monotonic()
+            self._joiner.tables.keep(began)
+            self._same_topic()
         if time.monotonic() - self._committed_at > COMMIT_SECONDS:
             self._hits.commit()
             self._committed_at = time.monotonic()
@@ -155,6 +158,16 @@ class Hits(Service):
             Work(batch, profiles(batch.partition, (message.key() or b"" for message in batch.messages)))
             for batch in batches
         ]
+
+    def _same_topic(self) -> None:
+        """Rows of a topic that was made anew while we run are nobody's: the worker stops, and loads again."""
+        if time.monotonic() - self._asked_at > SAME_SECONDS:
+            self._asked_at = time.monotonic()
+            topic = self._kafka.identity(topics.PROFILES)
+            if self._topic not in {"", topic}:
+                reason = f"{self._kafka.full(topics.PROFILES)} was made anew: its rows are loaded again"
+                raise KafkaException(KafkaError(KafkaError._STATE, reason))  # noqa: SLF001
+            self._topic = topic
 
     def _prepare(self, batch: Batch) -> None:
         """What was lately clicked is known before the first batch of a partition that came."""
