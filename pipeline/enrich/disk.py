@@ -39,14 +39,17 @@ class Disk:
         self._name = kafka.full(topics.PROFILES)
         self._tidying = ThreadPoolExecutor(1, "tidy")
         self._swept_at = 0.0
+        self._in_vain_at = -LOCK_SECONDS
         self._open = 0
         self._retention = DELETE_RETENTION_SECONDS
 
     def open(self, partition: int, safe: Safe) -> Shelf:
         """The rows of the partition as this machine last had them, or none where those can't be read on."""
         path = self._folder / f"{self._name}-{partition}"
-        lock = _locked(_lock_of(path), LOCK_SECONDS)
+        waited = time.monotonic() - self._in_vain_at < LOCK_SECONDS  # for another partition of the same process
+        lock = _locked(_lock_of(path), 0 if waited else LOCK_SECONDS)
         if lock is None:
+            self._in_vain_at = time.monotonic()
             log.warning("%s is held by another process: the partition is in memory until it comes again", path)
             return MemoryShelf()
         self._open += 1
