@@ -38,7 +38,7 @@ class Disk:
         self._kafka = kafka
         self._name = kafka.full(topics.PROFILES)
         self._tidying = ThreadPoolExecutor(1, "tidy")
-        self._swept_at = 0.0
+        self._swept_at = -SWEEP_SECONDS
         self._in_vain_at = -LOCK_SECONDS
         self._open = 0
         self._retention = DELETE_RETENTION_SECONDS
