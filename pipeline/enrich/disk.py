@@ -5,6 +5,7 @@ import logging
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from ctypes import CDLL
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 5.0  # a worker on this machine that still has the partition gets that long to let go
 LOOK_SECONDS = 0.05
-RECENT_BYTES = 64 * 2**20  # rows lately asked for, of all shelves, in each of two generations
+RECENT_BYTES = 32 * 2**20  # rows lately asked for, of all shelves, in each of two generations
 SWEEP_SECONDS = 3600.0
 
 
@@ -41,6 +42,7 @@ class Disk:
         self._swept_at = -SWEEP_SECONDS
         self._in_vain_at = -LOCK_SECONDS
         self._open = 0
+        self._loaded = False  # since the last look
         self._retention = DELETE_RETENTION_SECONDS
 
     def open(self, partition: int, safe: Safe) -> Shelf:
@@ -53,6 +55,7 @@ class Disk:
             log.warning("%s is held by another process: the partition is in memory until it comes again", path)
             return MemoryShelf()
         self._open += 1
+        self._loaded = True
         try:
             store, mark = self._store(path, self._log(partition))
         except BaseException:
@@ -66,7 +69,14 @@ class Disk:
         return DiskShelf(store, mark, safe, around)
 
     def keep(self) -> None:
-        """Removes what nobody has open and is too old to be read on: somebody in it may have been erased since."""
+        """Removes what nobody has open and is too old to be read on: somebody in it may have been erased since.
+
+        After a load it gives back what that took and no longer needs; glibc would keep it.
+        """
+        if self._loaded:
+            self._loaded = False
+            if trim := getattr(CDLL(None), "malloc_trim", None):
+                trim(0)
         if time.monotonic() - self._swept_at > SWEEP_SECONDS:
             self._swept_at = time.monotonic()
             sweep(self._folder, self._retention)

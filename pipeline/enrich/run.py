@@ -44,7 +44,10 @@ FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 KEEP_SECONDS = 1.0
 SAME_SECONDS = 60.0
-LOAD_MS = 900_000  # a load may take that long before the group gives its partitions to another: 5 minutes by default
+CONSUMER = {
+    "max.poll.interval.ms": 900_000,  # a load may take that long; else the group gives its partitions to another
+    "queued.max.messages.kbytes": 32_768,  # librdkafka takes several times that for them
+}
 SETTLE_SECONDS = 10.0
 
 
@@ -127,7 +130,7 @@ class Hits(Service):
         self._mirror.follow_all([topics.TAGS])
         self._mirror.catch_up()
         moves = Moves(self._gain, self._settle, self._lose)
-        self._hits = Feed(self._kafka, "enrich", [topics.HITS], moves, **{"max.poll.interval.ms": LOAD_MS})
+        self._hits = Feed(self._kafka, "enrich", [topics.HITS], moves, **CONSUMER)
         self._leaving.callback(self._hits.close)
 
     def _apply(self, message: Message) -> None:
