@@ -91,6 +91,10 @@ class DiskShelf:
             self._store.close()
             self._around.let_go()
 
+    @property
+    def size(self) -> int:
+        return self._store.size
+
     def __len__(self) -> int:
         return self._rows
 

@@ -109,6 +109,11 @@ class Store:
         """How many rows there are, about: a row that changed since the last compaction counts twice."""
         return int(self._db.property_int_value("rocksdb.estimate-num-keys") or 1) - 1
 
+    @property
+    def size(self) -> int:
+        """How many bytes the rows have, about."""
+        return int(self._db.property_int_value("rocksdb.estimate-live-data-size") or 0)
+
     def give_up(self) -> None:
         """Ends a compaction that is under way in another thread; only `close` may follow, once that has ended."""
         self._given_up = True

@@ -39,6 +39,11 @@ class Shelf(Protocol):
         """The partition is another worker's."""
         ...
 
+    @property
+    def size(self) -> int:
+        """About how many bytes the rows have."""
+        ...
+
     def __len__(self) -> int: ...
 
 
@@ -49,12 +54,17 @@ class MemoryShelf:
 
     def __init__(self) -> None:
         self._rows: dict[bytes, Tail] = {}
+        self.size = 0
 
     def put(self, _offset: int, key: bytes, tail: Tail | None) -> None:
+        before = self._rows.get(key)
+        if before is not None:
+            self.size -= len(key) + len(before)
         if tail is None:
             self._rows.pop(key, None)
         else:
             self._rows[key] = tail
+            self.size += len(key) + len(tail)
 
     def get(self, key: bytes) -> Tail | None:
         return self._rows.get(key)
@@ -162,6 +172,11 @@ class Tables:
         """Forgets all profiles, and lets go of what was open for them."""
         self.drop(list(self._shelves))
         self._source.close()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the profiles at hand have."""
+        return sum(shelf.size for shelf in list(self._shelves.values()))
 
     def __len__(self) -> int:
         return len(self.tags) + sum(map(len, list(self._shelves.values())))

@@ -91,6 +91,9 @@ class Memory:
     def full(self, topic: str) -> str:
         return topic
 
+    def hurry(self) -> None:
+        """Memory answers at once."""
+
     def bare(self, topic: str) -> str:
         return topic
 
@@ -112,7 +115,7 @@ class Memory:
     def topics(self) -> list[str]:
         return sorted(self.logs)
 
-    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+    def ends(self, places: Iterable[Place], *, undecided: bool = False) -> dict[Place, int]:  # noqa: ARG002
         with self.changed:
             return {place: len(self.logs[place[0]][place[1]]) for place in places}
 
@@ -247,6 +250,9 @@ class MemoryConsumer:
     def committed(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:  # noqa: ARG002
         places = [(at.topic, at.partition) for at in partitions]
         return [TopicPartition(*place, self._group.committed.get(place, -1001)) for place in places]
+
+    def get_watermark_offsets(self, partition: TopicPartition, *, cached: bool) -> tuple[int, int]:  # noqa: ARG002
+        return 0, len(self._memory.logs[partition.topic][partition.partition])
 
     def pause(self, partitions: list[TopicPartition]) -> None:
         self._paused |= {(at.topic, at.partition) for at in partitions}

@@ -12,6 +12,7 @@ Apply = Callable[[int, bytes, bytes | None], None]
 Watch = Callable[[Message], None]
 AT_ONCE = 5000
 PATIENCE_SECONDS = 60.0
+UNDECIDED_SECONDS = 1.0  # a marker is written within milliseconds of its commit, more on a busy machine
 
 
 class Mirror:
@@ -27,6 +28,8 @@ class Mirror:
         self._whole = whole or {}
         self._reader = kafka.reader()
         self._read: Offsets = {}
+        self._open: Offsets = {}  # where a transaction that stayed open kept us from reading on
+        self.hurried = False
 
     def follow(self, places: Iterable[Place], starts: Mapping[Place, int] | None = None) -> None:
         """Begins to read the places, from their first record or the offset that `starts` has for them."""
@@ -45,22 +48,45 @@ class Mirror:
         old = [place for place in places if place in self._read]
         for place in old:
             del self._read[place]
+            self._open.pop(place, None)
         if old:
             self._reader.incremental_unassign([self._at(place) for place in old])
 
     def catch_up(self) -> None:
         """Applies everything that was acknowledged in the followed places before this call.
 
-        KafkaException where the broker gives nothing of it for 60 s; a large table may take longer than that to load.
+        KafkaException where the broker gives nothing of it for 60 s, or at once where we are `hurried`; a large table
+        may take longer than that to load.
         """
-        behind = {place: end for place, end in self._kafka.ends(self._read).items() if self._read[place] < end}
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        behind, deadline = self._behind(), time.monotonic() + PATIENCE_SECONDS
         while behind:
-            if self.take(1.0):
+            before = sum(self._read.values())
+            if self.take(UNDECIDED_SECONDS):
                 deadline = time.monotonic() + PATIENCE_SECONDS
             behind = {place: end for place, end in behind.items() if self._read[place] < end}
-            if behind and time.monotonic() > deadline:
+            if behind and sum(self._read.values()) == before:
+                behind = self._without_open(behind)
+            if behind and (self.hurried or time.monotonic() > deadline):
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"tables stay behind: {behind}"))  # noqa: SLF001
+
+    def _behind(self) -> Offsets:
+        """Which places are not read to their end, where transactions count that are not known to be decided."""
+        ends = self._kafka.ends(self._read, undecided=True)
+        behind = {place: end for place, end in ends.items() if self._read[place] < end}
+        waited = {place: end for place, end in behind.items() if self._open.get(place) == self._read[place]}
+        if not waited:
+            return behind
+        still = self._without_open(waited)
+        return {place: end for place, end in behind.items() if place not in waited or place in still}
+
+    def _without_open(self, behind: Offsets) -> Offsets:
+        """Without the places where nothing is missing but what an open transaction holds back.
+
+        A commit is acknowledged before its marker is written, so it is waited for a moment: once for a transaction.
+        """
+        decided = self._kafka.ends(behind)
+        self._open |= {place: self._read[place] for place, end in decided.items() if end <= self._read[place]}
+        return {place: end for place, end in behind.items() if self._read[place] < decided[place]}
 
     def take(self, timeout: float) -> int:
         """Applies what is there, waiting up to `timeout` seconds for the first of it; how many records that were."""
