@@ -36,7 +36,7 @@ class Topic(Memory):
     def identity(self, _topic: str) -> str:
         return self.id
 
-    def ends(self, _places: object, **_undecided: bool) -> dict[tuple[str, int], int]:
+    def ends(self, _places: object, *, undecided: bool = False) -> dict[tuple[str, int], int]:  # noqa: ARG002
         return {(topics.PROFILES, number): self.end for number in range(5)}
 
     def starts(self, _places: object) -> dict[tuple[str, int], int]:
