@@ -108,5 +108,5 @@ def test_the_brokers_differ_in_their_name_alone_and_have_the_timeouts_that_the_r
 def test_what_must_survive_is_on_volumes() -> None:
     named = yaml.safe_load(TEXT)["volumes"]
     mounted = {volume.partition(":")[0]: name for name in SERVICES for volume in SERVICES[name].get("volumes", ())}
-    assert mounted == {name: name for name in (*BROKERS, "capture", "console")}
+    assert mounted == {name: name for name in (*BROKERS, "capture", "enrich", "console")}
     assert set(named) == set(mounted)

@@ -33,6 +33,8 @@ class Recent:
 
     def change(self, key: bytes, tail: Tail | None) -> None:
         """The row changed, or is no more. Both generations may still be read for a batch, so both are told."""
+        if not (self.rows or self._older):
+            return  # while rows are loaded nobody asks for any
         if (before := self.rows.get(key)) is not None:
             self._bytes += len(tail) - len(before) if tail is not None else -len(key) - len(before) - ROW_BYTES
         for rows in (self.rows, self._older):

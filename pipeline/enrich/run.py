@@ -48,6 +48,7 @@ AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 KEEP_SECONDS = 1.0
+LOAD_MS = 900_000  # a load may take that long before the group gives its partitions to another: 5 minutes by default
 SETTLE_SECONDS = 10.0
 STUCK_SECONDS = 3.0  # and no longer than that while nothing is acknowledged: the broker is away
 FAILED_SECONDS = 1.0  # the same where something is never finished, since the worker stops for it
@@ -160,7 +161,8 @@ class Hits(Service):
         self._leaving.callback(self._rewind.close)
         self._mirror.follow_all([topics.TAGS])
         self._mirror.catch_up()
-        self._hits = Feed(self._kafka, "enrich", [topics.HITS], Moves(self._gain, self._settle, self._lose))
+        moves = Moves(self._gain, self._settle, self._lose)
+        self._hits = Feed(self._kafka, "enrich", [topics.HITS], moves, **{"max.poll.interval.ms": LOAD_MS})
         self._hits.took = COMMIT.observe
         self._leaving.callback(self._hits.close)
         self._loaded, self._joined_at = True, time.monotonic()

@@ -20,12 +20,9 @@ SEEN_SECONDS = 60.0  # how old the mark's time may become before it is written f
 TIDY_SECONDS = 86_400.0  # what was erased is gone from the files after that time, and the compaction's own
 
 
-class Change(NamedTuple):
-    """A row as the record at `offset` leaves it; `tail` is None where it was erased."""
-
-    offset: int
-    key: bytes
-    tail: Tail | None
+# A row as the record at that offset leaves it, None where it was erased: offset, key, tail. A plain tuple, since a load
+# makes one for each row.
+Change = tuple[int, bytes, Tail | None]
 
 
 class Around(NamedTuple):
@@ -56,7 +53,7 @@ class DiskShelf:
         self.start = mark.offset
 
     def put(self, offset: int, key: bytes, tail: Tail | None) -> None:
-        change = Change(offset, key, tail)
+        change = (offset, key, tail)
         self._waiting.append(change)
         self._fresh[key] = change
         self._recent.change(key, tail)
@@ -105,7 +102,7 @@ class DiskShelf:
         sought = []
         for key in keys:
             if key in self._fresh:
-                tail = self._fresh[key].tail
+                tail = self._fresh[key][2]
             elif (tail := self._recent.older(key)) is None:
                 sought.append(key)
             if tail is not None:
@@ -122,18 +119,18 @@ class DiskShelf:
         """Writes the oldest of what waits and was told; whether there was any."""
         safe = self._safe()
         told: list[Change] = []
-        while self._waiting and safe is not None and self._waiting[0].offset < safe and len(told) < ROWS_A_WRITE:
+        while self._waiting and safe is not None and self._waiting[0][0] < safe and len(told) < ROWS_A_WRITE:
             told.append(self._waiting.popleft())
         if not told:
             return False
-        if any(change.tail is None for change in told):
+        if any(tail is None for _, _, tail in told):
             self._erased = self._erased or time.time()
         erased = self._mark.erased or self._erased
-        self._mark = msgspec.structs.replace(self._mark, offset=told[-1].offset + 1, erased=erased)
-        self._store.write(((change.key, change.tail) for change in told), self._mark)
+        self._mark = msgspec.structs.replace(self._mark, offset=told[-1][0] + 1, erased=erased)
+        self._store.write(((key, tail) for _, key, tail in told), self._mark)
         for change in told:
-            if self._fresh[change.key] is change:
-                del self._fresh[change.key]
+            if self._fresh[change[1]] is change:
+                del self._fresh[change[1]]
         return True
 
     def _tidy(self, now: float) -> None:

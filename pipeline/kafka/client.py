@@ -170,9 +170,9 @@ class Cluster:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 65_536,
             # A partition that is assigned anew waits for the fetch that is under way: by default half a second.
             "fetch.wait.max.ms": 20,
+            "queued.max.messages.kbytes": 16_384,  # 40,000 rows; librdkafka takes several times that for them
         }
         return cast("Consumer", made(confluent_kafka.Consumer, config))
 

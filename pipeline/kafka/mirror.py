@@ -55,12 +55,14 @@ class Mirror:
     def catch_up(self) -> None:
         """Applies everything that was acknowledged in the followed places before this call.
 
-        KafkaException where the broker does not give it within 60 s, or at once where we are `hurried`.
+        KafkaException where the broker gives nothing of it for 60 s, or at once where we are `hurried`; a large table
+        may take longer than that to load.
         """
         behind, deadline = self._behind(), time.monotonic() + PATIENCE_SECONDS
         while behind:
             before = sum(self._read.values())
-            self.take(UNDECIDED_SECONDS)
+            if self.take(UNDECIDED_SECONDS):
+                deadline = time.monotonic() + PATIENCE_SECONDS
             behind = {place: end for place, end in behind.items() if self._read[place] < end}
             if behind and sum(self._read.values()) == before:
                 behind = self._without_open(behind)
@@ -86,10 +88,12 @@ class Mirror:
         self._open |= {place: self._read[place] for place, end in decided.items() if end <= self._read[place]}
         return {place: end for place, end in behind.items() if self._read[place] < decided[place]}
 
-    def take(self, timeout: float) -> None:
-        """Applies what is there, waiting up to `timeout` seconds for the first of it."""
-        for message in at_hand(self._reader, AT_ONCE, timeout):
+    def take(self, timeout: float) -> int:
+        """Applies what is there, waiting up to `timeout` seconds for the first of it; how many records that were."""
+        messages = at_hand(self._reader, AT_ONCE, timeout)
+        for message in messages:
             self._apply(message)
+        return len(messages)
 
     def close(self) -> None:
         """Stops reading."""

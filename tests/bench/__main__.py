@@ -48,7 +48,7 @@ def _measured(here: Land, name: str) -> int:
             if others > QUIET_CORES:
                 say(f"{name}: others keep {others} of {os.cpu_count()} cores busy: these figures are not the machine's")
             figure = BENCHMARKS[name](ground) | {"others_cores": others, "cores": os.cpu_count()}
-    except (Implausible, Missing, RuntimeError) as wrong:
+    except (Implausible, Missing, RuntimeError, TimeoutError) as wrong:
         say(f"{name}: no figure: {wrong}")
         return 1
     sys.stdout.write(told(figure) + "\n")

@@ -62,13 +62,13 @@ class Process:
         return resident, peak
 
     def wait_for(self, holds: Callable[[], bool], seconds: float = 120) -> None:
-        """Until `holds`; RuntimeError where the process ends before, or time is up."""
+        """Until `holds`; RuntimeError where the process ends before, TimeoutError where time is up."""
         deadline = time.monotonic() + seconds
         while not holds():
             if self._popen.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with {self._popen.returncode}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.name}: waited {seconds:.0f} s in vain")
+                raise TimeoutError(f"{self.name}: waited {seconds:.0f} s in vain")
             time.sleep(0.05)
 
     def stop(self) -> None:

@@ -20,6 +20,7 @@ from tests.bench.processes import Process, say
 TIMES = 10  # the profiles of the other benchmarks: a million
 MORE = 5
 HITS = 10  # for each profile of the other benchmarks, over all profiles: most rows are not at hand
+READY_SECONDS = 600.0
 JOINED_SECONDS = 600.0
 
 
@@ -86,7 +87,7 @@ def _started(ground: Ground, store: str, ending: ExitStack) -> tuple[Start, Proc
     if ground.count(PROFILES):  # else there was no group before
         ground.from_the_start("enrich")  # so that all that is there counts as told, at each start
     began = time.monotonic()
-    process = ending.enter_context(ground.start("enrich", {"LOOPWIRE_TABLE_STORE": store}))
+    process = ending.enter_context(ground.start("enrich", {"LOOPWIRE_TABLE_STORE": store}, READY_SECONDS))
     ready = time.monotonic() - began
     [load] = re.findall(r"^loopwire_enrich_load_seconds (\S+)", ground.metrics(), re.MULTILINE)
     return Start(float(load), ready, process.cpu_s, *process.memory_mb), process
