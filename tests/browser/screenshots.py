@@ -157,13 +157,6 @@ def _of_a_loop(page: Page, shop: str) -> Iterator[str]:
     yield "attempt-dead"
     page.goto(f"{shop}/dead")
     yield "dead"
-    page.get_by_text("Forget them for good").click()
-    yield "dead-purge"
-    page.goto(f"{shop}/dead?from=nonsense")
-    yield "dead-wrong"
-    page.goto(f"{shop}/dead?reason=none like it")
-    yield "dead-none-found"
-    page.goto(f"{shop}/dead")
     page.locator("tbody a").first.click()
     page.get_by_text("Failed attempts").wait_for()
     yield "dead-letter"
