@@ -119,7 +119,8 @@ def judged(post: Post, sent: Sent, ladder: Ladder, failures: Failures, now: floa
     if isinstance(found, Again):
         records.append(_retry(_failed(post, sent, found.error), found.due, ladder, now))
     elif isinstance(found, Dead):
-        records.append(buried(_failed(post, sent, found.error), found.error))
+        said = sent.reply.error or f"answered {sent.reply.status}"  # what happened; that it was the last is the reason
+        records.append(buried(_failed(post, sent, said), found.error))
     return records + _found_out(post.loop, found, failures, now)
 
 
