@@ -141,6 +141,11 @@ class Spool:
         self._full.appendleft(held)
 
     @property
+    def full(self) -> bool:
+        """Whether we hold a segment for `next`."""
+        return bool(self._full)
+
+    @property
     def held(self) -> int:
         """Bytes that wait in our segments, that apart which is drained."""
         return sum(one.size for one in self._mine())
