@@ -93,7 +93,7 @@ class Standing(NamedTuple):
     spool_oldest_seconds: float = 0.0
 
 
-_STANDING = tuple(_CELL[name] for name in get_args(Metric) if name[len("loopwire_capture_") :] in Standing._fields)
+_STANDING = tuple(_CELL[name] for name in get_args(Metric) if name.split("_", 2)[2] in Standing._fields)
 
 
 def stands(row: Row, standing: Standing) -> None:

@@ -290,7 +290,8 @@ class Capture:
             if self._asleep and not self._owed:
                 self._busy.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._busy.wait(), IDLE_SECONDS)
+                    async with asyncio.timeout(IDLE_SECONDS):  # Python 3.11's wait_for may swallow a cancellation
+                        await self._busy.wait()
             else:
                 await asyncio.sleep(POLL_SECONDS)
             now = time.monotonic()

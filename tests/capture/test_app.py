@@ -28,6 +28,7 @@ from pipeline.topics import HITS
 
 SECONDS = 20.0
 KEYS = {"k1": b"k" * 32}
+RULES = Rules(KEYS)
 PIXEL = "/o/" + sign(Link("acme", "p-1", "m-1"), "open", *signing_key(KEYS, "acme"))
 PICTURE = [("Content-Type", "image/gif"), ("Cache-Control", "no-store, no-cache, must-revalidate, max-age=0")]
 
@@ -129,9 +130,9 @@ def capturing(
     kafka: Memory,
     folder: Path,
     *,
-    rules: Rules = Rules(KEYS),
+    rules: Rules = RULES,
     limit: int = 2**30,
-    deadline: float = 0.1,  # noqa: B008
+    deadline: float = 0.1,
 ) -> Iterator[Capture]:
     """A worker that runs, asked from this thread as from granian's."""
     spool = Spool(folder / "spool", limit)

@@ -3,6 +3,8 @@
 from pipeline import __version__
 from pipeline.capture import counts
 
+WAITED = "How long hits waited for their acknowledgement, those that waited in vain too."
+
 
 def rows(number: int) -> list[counts.Row]:
     return [memoryview(bytearray(counts.ROW * 8)).cast("d") for _ in range(number)]
@@ -29,8 +31,7 @@ def test_prometheus_reads_the_sum_of_all_workers() -> None:
         'loopwire_capture_requests_total{kind="open",outcome="safe"} 2',
         'loopwire_capture_requests_total{kind="click",outcome="lost"} 1',
         'loopwire_capture_requests_total{kind="click",outcome="bad"} 1',
-        "# HELP loopwire_capture_ack_seconds How long hits waited for their acknowledgement, those that waited in vain "
-        "too.",
+        f"# HELP loopwire_capture_ack_seconds {WAITED}",
         "# TYPE loopwire_capture_ack_seconds histogram",
         'loopwire_capture_ack_seconds_bucket{le="0.001"} 1',
         'loopwire_capture_ack_seconds_bucket{le="0.0025"} 1',

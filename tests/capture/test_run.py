@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.capture.answer import GIF
 from pipeline.capture.tokens import Link, sign, signing_key
 from tests.conftest import free_port
 
@@ -52,6 +53,9 @@ class Stage:
     def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
         with connected(self.port) as connection:
             return got(connection, path)
+
+    def metrics(self) -> str:
+        return self.get("/metrics")[2].decode()
 
     def ready(self) -> bool:
         with suppress(OSError, http.client.HTTPException):
@@ -120,7 +124,7 @@ def test_pictures_and_metrics_come_from_any_worker() -> None:
             assert (status, headers["content-type"], len(body)) == (200, "image/gif", 43)
             assert "loopwire-hit" not in headers
         for _ in range(5):
-            shown = stage.get("/metrics")[2].decode()
+            shown = stage.metrics()
             assert 'loopwire_capture_requests_total{kind="open",outcome="safe"} 20\n' in shown
 
 
@@ -139,11 +143,19 @@ def test_a_post_with_a_body_leaves_the_connection_usable() -> None:
             assert (response.status, b"unsubscribed" in response.read()) == (200, True)
 
 
-def test_a_refused_hit_is_answered_as_lost() -> None:
+def test_a_refused_hit_is_safe_on_the_disk() -> None:
     with running(ACK_REFUSED="not yours") as stage:
-        assert stage.get(PIXEL)[1]["loopwire-hit"] == "lost"
-        until(lambda: any(line == "capture: 1 hits lost: not yours\n" for line in stage.lines))
-        assert stage.get("/ready")[0] == 503
+        assert "loopwire-hit" not in stage.get(PIXEL)[1]
+        assert 'loopwire_capture_requests_total{kind="open",outcome="spooled"} 1\n' in stage.metrics()
+        assert stage.ready()
+
+
+def test_a_hit_that_is_refused_and_has_no_disk_is_answered_as_lost() -> None:
+    with running(ACK_REFUSED="not yours", LOOPWIRE_SPOOL_LIMIT="0") as stage:
+        until(lambda: stage.get(PIXEL)[1].get("loopwire-hit") == "lost")
+        line = "capture: [1-9] hits lost: not yours; the spool can't be written: SPOOL_LIMIT is reached\n"
+        until(lambda: any(re.fullmatch(line, said) for said in stage.lines))
+        until(lambda: stage.get(PIXEL)[::2] == (200, GIF) and not stage.ready())
 
 
 def test_a_killed_worker_is_started_again_with_a_line_that_says_so() -> None:
@@ -182,10 +194,14 @@ def test_sigterm_ends_it_although_connections_are_kept_open() -> None:
 
 
 def test_sigterm_waits_for_what_is_under_way_and_takes_no_more() -> None:
-    with running(1, ACK_SECONDS="2") as stage, connected(stage.port) as idle, connected(stage.port) as busy:
+    with (
+        running(1, ACK_SECONDS="2", LOOPWIRE_SPOOL_DEADLINE="1m") as stage,
+        connected(stage.port) as idle,
+        connected(stage.port) as busy,
+    ):
         got(idle, "/live")
         busy.request("GET", PIXEL)
-        until(lambda: "loopwire_capture_waiting 1\n" in stage.get("/metrics")[2].decode())
+        until(lambda: "loopwire_capture_waiting 1\n" in stage.metrics())
         stage.process.terminate()
         until(lambda: refused(stage.port))
         response = busy.getresponse()
