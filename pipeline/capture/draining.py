@@ -61,18 +61,14 @@ class Drain:
         self._flow = Flow()
         self._outcomes: deque[Outcome] = deque()
         self._reading: Reading | None = None
+        self.held: Segment | None = None  # the segment that is drained
         self._looked = float("-inf")
         self.drained = 0  # records acknowledged, ever
 
     @property
-    def held(self) -> Segment | None:
-        """The segment that is drained."""
-        return self._reading.held if self._reading else None
-
-    @property
     def empty(self) -> bool:
         """Whether nothing is known to wait."""
-        return self._reading is None and not self._spool.writing and not self._spool.held
+        return self.held is None and not self._spool.writing and not self._spool.held
 
     async def run(self, waiting: Callable[[], float], deadline: float, well: Callable[[], None]) -> None:
         """Drains until cancelled.
@@ -117,11 +113,13 @@ class Drain:
             if self._spool.writing:
                 self._spool.close_segment()
             return
+        self.held = held
         try:
             self._reading = Reading(held, await asyncio.to_thread(held.read))
         except OSError as failed:
             log.error("capture: %s can't be read: %s", held.path, failed.strerror)  # noqa: TRY400 (it is the disk's)
             self._spool.put_back(held)
+            self.held = None
             await asyncio.sleep(PROBE_SECONDS)
 
     def _step(self, reading: Reading, waiting: float, deadline: float) -> None:
@@ -145,7 +143,7 @@ class Drain:
 
     async def _end(self, reading: Reading) -> None:
         """All of it is on the broker: it goes, unless somebody should look at what was in it."""
-        self._reading = None
+        self._reading = self.held = None
         try:
             if reading.damaged:
                 await asyncio.to_thread(reading.held.put_aside)

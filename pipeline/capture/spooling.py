@@ -6,6 +6,7 @@ FEW = 3  # failures in a row, and new hits don't wait for the broker any more
 PROBE_SECONDS = 1.0  # then one record of the spool asks the broker so often
 STEP_SECONDS = 0.02
 MOST = 100  # records a step: 5,000 a second of each worker
+BEHIND = 10  # as long as new hits wait for long
 IN_FLIGHT = 1_000  # drained records whose acknowledgement is awaited, at most
 ALARM = 0.8  # of SPOOL_LIMIT: from there on the log says so
 
@@ -45,13 +46,13 @@ class Flow(NamedTuple):
     def allowed(self, now: float, under_way: int, waiting: float, deadline: float) -> int:
         """How many records may be sent in this step.
 
-        `under_way` are sent and not acknowledged; a new hit waits since `waiting` seconds. New hits come first: where
-        one waits for half of its deadline, the spool waits too, but for its probe.
+        `under_way` are sent and not acknowledged; a new hit waits since `waiting` seconds. New hits come first: while
+        one waits for half of its deadline, the spool keeps to a tenth of its pace.
         """
         if now - self.since < PROBE_SECONDS:
             return 0
-        window = 1 if waiting > deadline / 2 else self.window
-        return max(0, min(MOST, window - under_way))
+        most = BEHIND if waiting > deadline / 2 else MOST
+        return max(0, min(most, self.window - under_way))
 
 
 def fits(used: int, more: int, limit: int) -> bool:
