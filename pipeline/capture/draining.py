@@ -143,7 +143,7 @@ class Drain:
 
     async def _end(self, reading: Reading) -> None:
         """All of it is on the broker: it goes, unless somebody should look at what was in it."""
-        self._reading = self.held = None
+        self._reading = None
         try:
             if reading.damaged:
                 await asyncio.to_thread(reading.held.put_aside)
@@ -153,3 +153,4 @@ class Drain:
                 await asyncio.to_thread(reading.held.remove)
         except OSError as failed:  # then it is sent once more, under the same ids
             log.error("capture: %s can't be removed: %s", reading.held.path, failed.strerror)  # noqa: TRY400
+        self.held = None
