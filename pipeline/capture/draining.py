@@ -13,8 +13,9 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.capture import segment
+from pipeline.capture.held import Segment
 from pipeline.capture.segment import Kept
-from pipeline.capture.spool import Segment, Spool
+from pipeline.capture.spool import Spool
 from pipeline.capture.spooling import PROBE_SECONDS, STEP_SECONDS, Flow
 from pipeline.kafka.seam import Message, Producer
 

@@ -1,8 +1,8 @@
 """Capture's door: HTTP comes in by granian, hits go out to Kafka or to the spool, and the answer waits for either.
 
-One parent holds the listening socket and forks the workers (workers.py); each has a server (listening.py), a
-producer and a spool of its own (serving.py). All workers accept from the one socket, so a worker's death refuses
-nobody: who connects meanwhile waits in its queue.
+One parent holds the listening socket and forks the workers (workers.py). Each (serving.py, owing.py) has a server
+(listening.py), a producer and a spool of its own. All workers accept from the one socket, so a worker's death
+refuses nobody: who connects meanwhile waits in its queue.
 """
 
 import asyncio
@@ -21,8 +21,9 @@ import uvloop
 from pipeline.capture import counts, workers
 from pipeline.capture.answer import Rules
 from pipeline.capture.listening import Ear, listening
+from pipeline.capture.owing import PATIENCE_SECONDS, PRODUCER
 from pipeline.capture.privacy import Privacy
-from pipeline.capture.serving import PATIENCE_SECONDS, PRODUCER, Capture
+from pipeline.capture.serving import Capture
 from pipeline.capture.spool import FOLDER, Spool
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.seam import Kafka
@@ -102,7 +103,7 @@ async def _work(capture: Capture, listener: socket.socket, lifeline: int) -> Non
     done, _ = await asyncio.wait((ended, serving, background), return_when=asyncio.FIRST_COMPLETED)
     if ended not in done:
         await done.pop()  # raises what went wrong: the parent starts another
-    capture.draining = True
+    capture.drain()
     ear.stop()
     await _drained(capture, serving)
     os._exit(0)  # granian's threads may hang in their own end (#875), and nothing is left to do

@@ -1,14 +1,11 @@
 """The spool is this machine's disk: what the broker did not acknowledge in time is safe here until it does.
 
-A part of the door: capture's only way to the disk. Each process appends to a segment (segment.py) of its own and
-holds it by flock, so a segment that nobody holds is a dead process's, and whoever finds it adopts it.
+A part of the door. Each process appends to a segment (segment.py) of its own and holds it (held.py), so one that
+nobody holds is a dead process's, and whoever finds it adopts it.
 """
 
 import errno
-import fcntl
 import logging
-import os
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from pipeline.capture import segment
+from pipeline.capture import held, segment
+from pipeline.capture.held import SUFFIX, TRIAL_BYTES, Segment
 from pipeline.capture.segment import Kept
 from pipeline.capture.spooling import fits
 
@@ -25,70 +23,9 @@ log = logging.getLogger(__name__)
 Told = Callable[[str], None]
 
 FOLDER = "spool"
-SUFFIX = ".spool"
-DAMAGED = ".damaged"
 SEGMENT_BYTES = 16 * 2**20  # what a drain holds in memory, and what it sends again when it is killed
 GATHER_SECONDS = 0.002  # hits that come so soon after the first share its fsync
 LOOK_SECONDS = 0.1  # what other processes spooled meanwhile may pass SPOOL_LIMIT
-TRIAL_BYTES = 65_536
-NANO = 1_000_000_000
-
-
-class Segment:
-    """A file of the spool that this process holds; OSError where the disk fails."""
-
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path = path
-        self._descriptor = descriptor
-        self.size = os.fstat(descriptor).st_size
-        self.seed = segment.seed_of(os.pread(descriptor, segment.HEAD, 0)) or b""
-
-    @property
-    def since(self) -> float:
-        """When it was begun, in Unix seconds: its oldest hit is not older."""
-        began = self.path.name.partition("-")[0]
-        return int(began) / NANO if began.isdigit() else time.time()
-
-    def append(self, data: bytes) -> None:
-        """Returns once `data` is on the disk; where it can't be, the file is as it was."""
-        try:
-            self._write(data)
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, self.size)
-            raise
-        self.size += len(data)
-
-    def try_out(self) -> None:
-        """Returns where there is room and the disk works; the file stays as it is."""
-        try:
-            self._write(bytes(TRIAL_BYTES))
-        finally:
-            os.ftruncate(self._descriptor, self.size)
-
-    def read(self) -> bytes:
-        """All of it."""
-        return os.pread(self._descriptor, self.size, 0)
-
-    def remove(self) -> None:
-        """Deletes it."""
-        self.path.unlink(missing_ok=True)
-        self.let_go()
-
-    def put_aside(self) -> None:
-        """Keeps it for people; nobody reads it again."""
-        self.path.rename(self.path.with_suffix(DAMAGED))
-        self.let_go()
-
-    def let_go(self) -> None:
-        """Closes it: now another process may adopt it."""
-        os.close(self._descriptor)
-
-    def _write(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._descriptor, left) :]
-        os.fdatasync(self._descriptor)
 
 
 class Spool:
@@ -136,9 +73,9 @@ class Spool:
         """Takes over all that dead processes left: at the start, so that what they hold is counted."""
         self._full.extend(self._adoptable())
 
-    def put_back(self, held: Segment) -> None:
+    def put_back(self, one: Segment) -> None:
         """For a segment from `next` that could not be drained now."""
-        self._full.appendleft(held)
+        self._full.appendleft(one)
 
     @property
     def full(self) -> bool:
@@ -225,13 +162,13 @@ class Spool:
     def _room_for(self, more: int) -> None:
         now = time.monotonic()
         if now - self._looked > LOOK_SECONDS:
-            self._used, self._looked = _size(self._folder), now
+            self._used, self._looked = held.size(self._folder), now
         if not fits(self._used, more, self.limit):
             raise OSError(errno.EDQUOT, "SPOOL_LIMIT is reached")
 
     def _current(self) -> Segment:
         if self._open is None:
-            self._open = _made(self._folder)
+            self._open = held.made(self._folder)
         return self._open
 
     def _end_segment(self) -> None:
@@ -248,63 +185,6 @@ class Spool:
     def _adoptable(self) -> Iterator[Segment]:
         with suppress(OSError):
             for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-                held = _taken(path)
-                if held is not None:
-                    yield held
-
-
-def _made(folder: Path) -> Segment:
-    """A new segment of ours, its name on the disk too."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    while True:
-        path = folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}{SUFFIX}"
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
-        held = _locked(path, descriptor)
-        if held is None:  # somebody found it before it was ours, took it for a dead process's and removes it
-            continue
-        try:
-            held.seed = secrets.token_bytes(segment.SEED_BYTES)
-            held.append(segment.head(held.seed))
-            _sync(folder)
-        except OSError:
-            held.remove()
-            raise
-        return held
-
-
-def _taken(path: Path) -> Segment | None:
-    """The segment, where no living process holds it."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
-    except OSError:
-        return None  # it is gone
-    return _locked(path, descriptor)
-
-
-def _locked(path: Path, descriptor: int) -> Segment | None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.stat().st_ino == os.fstat(descriptor).st_ino:
-            return Segment(path, descriptor)
-    except OSError:  # somebody holds it, or has just removed it
-        pass
-    os.close(descriptor)
-    return None
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _size(folder: Path) -> int:
-    """Bytes of all segments in the folder, whoever's."""
-    size = 0
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError):
-                size += entry.stat().st_size
-    return size
+                found = held.taken(path)
+                if found is not None:
+                    yield found

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import __version__
-from pipeline.capture import counts, segment, serving
+from pipeline.capture import counts, owing, segment, serving
 from pipeline.capture.answer import GIF, Rules
 from pipeline.capture.privacy import Privacy
 from pipeline.capture.serving import Capture
@@ -232,7 +232,7 @@ def test_a_hit_that_the_broker_does_not_take_is_answered_once_it_is_on_the_disk(
 def test_a_hit_that_neither_takes_is_said_to_be_lost(
     kind: type[MemoryProducer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(owing, "PATIENCE_SECONDS", 0.3)
     with capturing(Broken(kind), tmp_path, limit=0) as capture:
         replies = asked(capture, *(Scope(PIXEL) for _ in range(5)))
         assert all(reply.answers == [(200, [*PICTURE, ("loopwire-hit", "lost")], GIF)] for reply in replies)
@@ -262,7 +262,7 @@ def test_an_ack_that_comes_while_the_disk_refuses_saves_the_hit(tmp_path: Path) 
 
     with capturing(Broken(Slow), tmp_path, limit=0, deadline=0.01) as capture:
         capture.hear(Scope(PIXEL), reply := Reply())
-        until(lambda: capture._broker.failures == 1)
+        until(lambda: capture._owing.broker.failures == 1)
         heard[0](None, None)  # type: ignore[arg-type]
         assert reply.wait() == (200, PICTURE, GIF)
 
@@ -359,7 +359,7 @@ def test_a_request_that_fails_by_our_fault_is_answered_with_500(
 
 def test_a_worker_that_ends_closes_its_connections(tmp_path: Path) -> None:
     with capturing(Memory({HITS: 4}), tmp_path) as capture:
-        capture.draining = True
+        capture.drain()
         [reply] = asked(capture, Scope(PIXEL))
         assert reply.answers == [(200, [*PICTURE, ("Connection", "close")], GIF)]
         assert said(capture, "/ready") == (503, b"not ready\n")

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.capture import segment, spool
+from pipeline.capture.held import Segment
 from pipeline.capture.segment import Kept
-from pipeline.capture.spool import Segment, Spool
+from pipeline.capture.spool import Spool
 
 SECONDS = 20.0
 
