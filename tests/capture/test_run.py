@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -156,6 +156,19 @@ def test_a_hit_that_is_refused_and_has_no_disk_is_answered_as_lost() -> None:
         line = "capture: [1-9] hits lost: not yours; the spool can't be written: SPOOL_LIMIT is reached\n"
         until(lambda: any(re.fullmatch(line, said) for said in stage.lines))
         until(lambda: stage.get(PIXEL)[::2] == (200, GIF) and not stage.ready())
+
+
+def test_under_overload_connections_wait_and_no_hit_is_lost() -> None:
+    with running(1, CONNECTIONS="8") as stage, ExitStack() as held:
+        taken = [held.enter_context(connected(stage.port)) for _ in range(8)]
+        assert [got(one, PIXEL)[0] for one in taken] == [200] * 8
+        with connected(stage.port) as late:
+            late.request("GET", PIXEL)
+            assert not select.select([late.sock], [], [], 0.5)[0], "it waits where the kernel keeps it"
+            assert [got(one, PIXEL)[0] for one in taken] == [200] * 8
+            taken[0].close()
+            response = late.getresponse()
+            assert (response.status, response.getheader("loopwire-hit")) == (200, None)
 
 
 def test_a_killed_worker_is_started_again_with_a_line_that_says_so() -> None:
