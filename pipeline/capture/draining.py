@@ -29,7 +29,8 @@ class Reading:
         self.held = held
         self._data = data
         self._at = segment.HEAD if held.seed else len(data)
-        self.damaged = 0 if held.seed or not data else len(data)  # bytes that are no record, a torn tail apart
+        # Bytes that are no record, a torn tail apart. Where even the head is torn, nothing was ever safe behind it.
+        self.damaged = 0 if held.seed or len(data) <= segment.HEAD else len(data)
         self.again: deque[Kept] = deque()
         self.under_way = 0
 
