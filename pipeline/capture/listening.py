@@ -6,6 +6,7 @@ third of a hit's work; so we take the parts that its server is made of. They are
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import time
@@ -75,6 +76,7 @@ class Ear:
         self._hear = hear
         self._listener = listener
         self._signal = WorkerSignal()
+        logging.getLogger("_granian").setLevel(logging.WARNING)  # that it starts and stops, we say ourselves
 
     async def serve(self) -> None:
         """Returns once it was told to stop, and every connection is closed."""
