@@ -71,6 +71,7 @@ def test_the_map_is_the_pipeline_on_one_screen() -> None:
         out
         == """\
 capture  answers pixels and links, once the hit is safe  (capture/answer.py)
+  tables accounts
   writes hits
 
 enrich   joins a hit with its profile and its mailing's tags, tells what changed  (enrich/join.py)
@@ -91,7 +92,7 @@ deliver  posts, signed, and judges the answer  (deliver/verdict.py)
 console  takes profiles, mailings and loops by API, shows attempts  (console/api.py)
   reads  attempts
   tables accounts, loops, loop-states, replay-states
-  writes accounts, loops, replay-states, profiles, tags, events
+  writes accounts, loops, replay-states, profiles, tags, hits, events, replays
 """
     )
     assert len(out.splitlines()) <= 40
@@ -185,10 +186,29 @@ def test_a_level_of_logging_that_is_none_is_one_line() -> None:
     assert "LOOPWIRE_LOG" in err
 
 
-def test_a_command_that_is_none_is_told_without_a_traceback() -> None:
-    code, out, err = _run("opn")
-    assert (code, out) == (2, "")
-    assert "No such command 'opn'" in err
+@pytest.mark.parametrize(
+    ("words", "where", "told"),
+    [
+        (("opn",), "loopwire", "No such command 'opn'."),
+        (("loops", "list", "--nope"), "loopwire loops list", "No such option: --nope"),
+        (("loops", "add", "https://shop.example/"), "loopwire loops add", "Missing option '--event'."),
+        (("loops", "stats"), "loopwire loops stats", "Missing argument 'ID'."),
+        (("up", "now"), "loopwire up", "Got unexpected extra argument(s) (now)"),
+    ],
+)
+def test_a_command_that_was_mistyped_is_one_line(words: tuple[str, ...], where: str, told: str) -> None:
+    assert _run(*words) == (2, "", f"{where}: {told} (`{where} --help` tells more)\n")
+
+
+def test_a_value_that_is_none_is_one_line() -> None:
+    code, out, err = _run("loops", "attempts", "lp_a", "--state", "lost")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert err.startswith("loopwire loops attempts: Invalid value for '--state': 'lost' is not one of ")
+
+
+def test_a_command_that_was_not_said_to_its_end_shows_its_help() -> None:
+    code, out, err = _run("loops")
+    assert (code, out, err.splitlines()[0]) == (2, "", "Usage: loopwire loops [OPTIONS] COMMAND [ARGS]...")
     assert "Traceback" not in err
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 
 import uvloop
 
-from pipeline.capture import counts, workers
+from pipeline.capture import counts, following, workers
 from pipeline.capture.answer import Rules
 from pipeline.capture.listening import Ear, listening
 from pipeline.capture.owing import PATIENCE_SECONDS, PRODUCER
@@ -66,13 +66,17 @@ def _try_out(settings: Settings) -> None:
 def serve(settings: Settings, connect: Callable[[], Kafka]) -> None:
     """The stage over any Kafka; each worker connects for itself."""
     keys = link_keys(settings)
-    rules = Rules(keys, Privacy(settings.ip_policy, settings.trusted_proxies, _hash_key(keys)))
+    file, own = settings.data / following.FILE, settings.tracking_url
+    privacy = Privacy(settings.ip_policy, settings.trusted_proxies, _hash_key(keys))
+    rules = Rules(keys, privacy, following.kept(file, own))
     listener = listening(settings)
     seats = settings.capture_workers or os.cpu_count() or 1
     rows = shared(seats)
 
     def work(seat: int, lifeline: int) -> None:
-        uvloop.run(_work(made(settings, connect(), rules, rows, seat), listener, lifeline))
+        capture = made(settings, connect(), rules, rows, seat)
+        following.Following(connect(), own, None if seat else file, capture.choose).start()
+        uvloop.run(_work(capture, listener, lifeline))
 
     _allow_connections()
     log.info("capture: %d workers at %s", seats, settings.tracking_url)

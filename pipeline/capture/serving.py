@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 
 from pipeline.capture import counts
 from pipeline.capture.answer import Request, Response, Rules, answer
+from pipeline.capture.choices import Chosen
 from pipeline.capture.draining import Drain
 from pipeline.capture.listening import Reply, Scope
 from pipeline.capture.owing import POLL_SECONDS, PRODUCER, Losses, Owed, Owing
@@ -71,6 +72,10 @@ class Capture:
         self._asleep = False
         self._busy = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def choose(self, chosen: Chosen) -> None:
+        """What accounts chose, from now on; from any thread."""
+        self._rules = self._rules._replace(chosen=chosen)
 
     @property
     def waiting(self) -> int:
@@ -143,6 +148,9 @@ class Capture:
             headers.get("user-agent"),
             headers.get("referer"),
             tuple(headers.get_all("x-forwarded-for")) if self._rules.privacy.trusted else (),
+            (headers.get("host") or "") if self._rules.chosen.owners else "",
+            headers.get("sec-gpc") == "1",
+            headers.get("dnt") == "1",
         )
 
     def _wake(self) -> None:

@@ -1,13 +1,14 @@
-"""The `loopwire` command. A user's mistake gets one line or a few, and exit code 1, never a traceback."""
+"""The `loopwire` command. A user's mistake gets one line, exit code 1 (2 where it was mistyped), and no traceback."""
 
 import logging
-from typing import NoReturn
+import sys
+from typing import Any, NoReturn
 
 import typer
 from confluent_kafka import KafkaException
 
 from pipeline import settings, topics
-from pipeline.cli import accounts, as_code, load, loops, registry, replay, stages, tail
+from pipeline.cli import accounts, as_code, hits, load, loops, mail, privacy, registry, replay, rewriting, stages, tail
 from pipeline.cli.mistakes import Mistake
 from pipeline.cli.screen import warn
 from pipeline.local.family import end_with_parent
@@ -15,11 +16,17 @@ from pipeline.local.family import end_with_parent
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(stages.app)
 app.add_typer(replay.app)
+app.add_typer(rewriting.app)
 loops.app.add_typer(as_code.app)
+# What typer raises of a command that was mistyped. It has no public name, and another home in each of its versions.
+USAGE: type[Exception] = typer.BadParameter.__mro__[1]
 for name, commands in (
     ("accounts", accounts.app),
     ("profiles", load.profiles_app),
     ("mailings", load.mailings_app),
+    ("hits", hits.app),
+    ("mail", mail.app),
+    ("privacy", privacy.app),
     ("loops", loops.app),
     ("tail", tail.app),
     ("topics", registry.topics_app),
@@ -33,11 +40,16 @@ def main() -> None:
     end_with_parent()
     try:
         logging.basicConfig(level=_level(), format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
-        app()
+        code = app(prog_name="loopwire", standalone_mode=False)  # a mistake comes out, and is told as all others are
+    except USAGE as wrong:
+        _fail_usage(wrong)
+    except typer.Abort:
+        _fail("nothing was done")
     except (settings.SettingsError, topics.TopicError, Mistake) as wrong:
         _fail(str(wrong))
     except KafkaException as failed:
         _fail(f"kafka at {settings.read().bootstrap}: {_said(failed)}")
+    raise SystemExit(code or 0)
 
 
 def _level() -> str:
@@ -52,6 +64,17 @@ def _level() -> str:
 def _said(failed: KafkaException) -> str:
     error = failed.args[0]
     return str(error.str()) if hasattr(error, "str") else str(error)
+
+
+def _fail_usage(wrong: Any) -> NoReturn:  # noqa: ANN401 (typer's, see USAGE)
+    """A mistyped command is told in a line; one that was not said to its end shows its help, as typer made it."""
+    told = str(wrong.format_message())
+    if told.startswith("Usage: "):
+        sys.stderr.write(told + "\n")
+    else:
+        where = wrong.ctx.command_path if wrong.ctx else "loopwire"
+        warn(f"{where}: {' '.join(told.replace('Value error, ', '').split())} (`{where} --help` tells more)")
+    raise SystemExit(wrong.exit_code)
 
 
 def _fail(line: str) -> NoReturn:

@@ -25,9 +25,11 @@ NDJSON = "application/x-ndjson"
 
 
 def path(*words: str) -> str:
-    """`/v1/...` of the words, each escaped. Mistake where one is empty: it would be another call."""
-    if any(word in {"", ".", ".."} for word in words):
+    """`/v1/...` of the words, each escaped. Mistake where one is empty or means a folder: it would be another call."""
+    if "" in words:
         raise Mistake("an id has 1 to 128 characters of A-Z a-z 0-9 . _ : @ + -")
+    if folder := next((word for word in words if word in {".", ".."}), None):
+        raise Mistake(f"the id {folder} can't stand in an address")
     return "/v1/" + "/".join(quote(word, safe="") for word in words)
 
 
@@ -69,21 +71,21 @@ class Api:
             )
         except requests.RequestException as failed:
             raise Unreachable(
-                f"{self._caller.url} does not answer: {_reason(failed)}\n"
-                "  `loopwire up` starts everything here; LOOPWIRE_API_URL says where else the API is"
+                f"{self._caller.url} does not answer: {_reason(failed)} "
+                "(`loopwire up` starts everything here; LOOPWIRE_API_URL says where else the API is)"
             ) from failed
 
     def _refused(self, method: str, path: str, answer: "Response") -> Refused:
         try:
             document = msgspec.json.decode(answer.content, type=dict[str, Any])
-            lines = _told(document)
+            told = _told(document)
         except (msgspec.MsgspecError, KeyError):
-            document, lines = {}, [f"{self._place(method, path)} was answered {answer.status_code}: {self._doubt()}"]
+            document, told = {}, f"{self._place(method, path)} was answered {answer.status_code}: {self._doubt()}"
         if answer.is_redirect:
-            lines = [f"{self._caller.url} answers from {answer.headers['location']}: set LOOPWIRE_API_URL to its base"]
+            told = f"{self._caller.url} answers from {answer.headers['location']}: set LOOPWIRE_API_URL to its base"
         if answer.status_code == UNAUTHORIZED:
-            lines.append(f"  the key is from {self._caller.source}; `loopwire accounts add NAME` makes an account")
-        return Refused(answer.status_code, document, lines)
+            told += f" (the key is from {self._caller.source}; `loopwire accounts add NAME` makes an account)"
+        return Refused(answer.status_code, document, told)
 
     def _place(self, method: str, path: str) -> str:
         return f"{method} {self._caller.url}{path}"
@@ -129,11 +131,12 @@ def _retry() -> "Retry":
     )
 
 
-def _told(document: dict[str, Any]) -> list[str]:
-    """A problem document as lines: the detail, then each thing that is wrong where there is more than one."""
+def _told(document: dict[str, Any]) -> str:
+    """A problem document in a line: its detail, or each thing that is wrong where there is more than one."""
     errors = document.get("errors") or []
-    more = [f"  {error['where']}: {error['what']}" for error in errors] if len(errors) > 1 else []
-    return [str(document.get("detail") or document["title"]), *more]
+    if len(errors) > 1:
+        return "; ".join(f"{error['where']}: {error['what']}" for error in errors)
+    return str(document.get("detail") or document["title"])
 
 
 def _reason(failed: BaseException) -> str:

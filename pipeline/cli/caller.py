@@ -26,8 +26,8 @@ def account(settings: Settings, given: str) -> Caller:
         return _caller(settings, key, GIVEN if given else API_KEY)
     only = " Only an admin key is at hand, which is no account's." if _admin_keys(settings) else ""
     raise Mistake(
-        f"this needs the API key of an account: set {API_KEY}, or give {GIVEN}.{only}\n"
-        "  `loopwire accounts add NAME` makes an account and prints its key, once"
+        f"this needs the API key of an account: set {API_KEY}, or give {GIVEN}.{only} "
+        "`loopwire accounts add NAME` makes an account and prints its key, once"
     )
 
 
@@ -40,8 +40,8 @@ def admin(settings: Settings, given: str) -> Caller:
     for key, source in _admin_keys(settings):
         return _caller(settings, key, source)
     raise Mistake(
-        f"this needs the admin key: set {ADMIN_KEY}, or give {GIVEN}.\n"
-        f"  Where LOOPWIRE_KAFKA is empty, the first `loopwire up` makes one in {settings.data}"
+        f"this needs the admin key: set {ADMIN_KEY}, or give {GIVEN}. "
+        f"Where LOOPWIRE_KAFKA is empty, the first `loopwire up` makes one in {settings.data}"
     )
 
 

@@ -155,7 +155,7 @@ def _told_where(wish: Wish, parts: Iterator[Sent], list_: _Listing) -> Iterator[
         if not list_.last:
             raise Mistake(what) from wrong
         raise Mistake(
-            f"{what}\n  it stopped behind line {list_.last}, with {list_.accepted:,} accepted; "
+            f"{what}: it stopped behind line {list_.last}, with {list_.accepted:,} accepted; "
             "loading the whole file again does no harm"
         ) from wrong
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from pipeline import settings
 from pipeline.cli import caller
 from pipeline.cli.api import Api, path
 from pipeline.cli.mistakes import Mistake, Refused
+from pipeline.cli.moments import moment
+from pipeline.cli.rates import a_second
 from pipeline.cli.screen import AsJson, Key, say, say_json, table, warn
 from pipeline.cli.sent import asked_path, attempt_row, stats_rows, total_line
 
@@ -34,15 +37,15 @@ Fields = Annotated[list[str], typer.Option("--field", help="Only these fields of
 Headers = Annotated[
     list[str], typer.Option("--header", metavar="NAME:VALUE", help="A header of your own on each POST.")
 ]
-Rate = Annotated[float | None, typer.Option("--rate", help="At most so many POSTs a second.")]
+Rate = Annotated[str, typer.Option("--rate", metavar="N/s", help="At most so many POSTs a second.")]
 MaxInFlight = Annotated[int | None, typer.Option("--max-in-flight", help="At most so many POSTs at a time.")]
 State = Annotated[
     Literal["delivered", "retrying", "dead", "failed"] | None,
     typer.Option("--state", help="How they ended; `failed` is retrying and dead together."),
 ]
 Type = Annotated[str, typer.Option("--type", help="Of events of this type: open, click, ...")]
-Since = Annotated[str, typer.Option("--from", help="Not before this time, such as 2026-03-20T09:15:00Z.")]
-Until = Annotated[str, typer.Option("--to", help="Before this time.")]
+Since = Annotated[str, typer.Option("--from", help="Not before this time: 2026-03-20T09:15:00Z, 2026-03-20, 2h ago.")]
+Until = Annotated[str, typer.Option("--to", help="Before this time, written like that.")]
 Recipient = Annotated[str, typer.Option("--recipient", help="To this address.")]
 Profile = Annotated[str, typer.Option("--profile", help="Of this profile.")]
 Message = Annotated[str, typer.Option("--message", help="Of this message.")]
@@ -78,7 +81,7 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
     origins: Origins = [],  # noqa: B006
     fields: Fields = [],  # noqa: B006
     headers: Headers = [],  # noqa: B006
-    rate: Rate = None,
+    rate: Rate = "",
     max_in_flight: MaxInFlight = None,
     key: Key = "",
     as_json: AsJson = False,
@@ -91,8 +94,10 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
         "format": format_,
         "filter": {"mailings": mailings, "tags": tags, "machine": machine, "exclude_origins": origins},
     }
-    more = {"fields": fields, "headers": _headers(headers), "rate": rate, "max_in_flight": max_in_flight}
-    loop = _api(key).call("POST", path("loops"), wish | {name: value for name, value in more.items() if value})
+    more = {"fields": fields, "headers": _headers(headers), "rate": a_second(rate), "max_in_flight": max_in_flight}
+    loop = _api(key).call(
+        "POST", path("loops"), wish | {name: value for name, value in more.items() if value not in (None, [], {})}
+    )
     if as_json:
         say_json(loop)
         return
@@ -188,8 +193,8 @@ def attempts(  # noqa: PLR0913, PLR0917 (options, each with a name)
     as_json: AsJson = False,
 ) -> None:
     """What was sent, the newest first. Times are in UTC."""
-    asked = {"state": state or "", "type": type_, "from": since, "to": until, "recipient": recipient,
-             "profile": profile, "message": message, "event": event, "delivery": delivery, "limit": str(limit),
+    asked = {"state": state or "", "type": type_, **_span(since, until), "recipient": recipient, "profile": profile,
+             "message": message, "event": event, "delivery": delivery, "limit": str(limit),
              "cursor": cursor}  # fmt: skip
     found = _api(key).call("GET", asked_path(path("loops", loop, "attempts"), asked))
     if as_json:
@@ -209,7 +214,7 @@ def stats(
     loop: LoopId, since: Since = "", until: Until = "", step: Step = "", key: Key = "", as_json: AsJson = False
 ) -> None:
     """How many attempts were made over time, how they ended, how long they took. Without times: the last day."""
-    asked = {"from": since, "to": until, "step": step}
+    asked = {**_span(since, until), "step": step}
     found = _api(key).call("GET", asked_path(path("loops", loop, "stats"), asked))
     if as_json:
         say_json(found)
@@ -221,6 +226,12 @@ def stats(
 
 def _api(key: str) -> Api:
     return Api(caller.account(settings.read(), key))
+
+
+def _span(since: str, until: str) -> dict[str, str]:
+    now = datetime.now(UTC)
+    given = {"from": since, "to": until}
+    return {name: moment(text, f"--{name}", now).isoformat() if text else "" for name, text in given.items()}
 
 
 def _row(loop: dict[str, Any]) -> tuple[str, ...]:

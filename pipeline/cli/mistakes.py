@@ -1,6 +1,5 @@
-"""What a user can mend is told in a line or a few, never by a traceback."""
+"""What a user can mend is told in a line, a file's mistakes or a missing proof in a few, never by a traceback."""
 
-from collections.abc import Sequence
 from typing import Any
 
 
@@ -15,7 +14,7 @@ class Unreachable(Mistake):
 class Refused(Mistake):
     """A call that the API refused: `status`, and its problem document (RFC 9457) as far as it sent one."""
 
-    def __init__(self, status: int, document: dict[str, Any], lines: Sequence[str]) -> None:
-        super().__init__("\n".join(lines))
+    def __init__(self, status: int, document: dict[str, Any], told: str) -> None:
+        super().__init__(told)
         self.status = status
         self.document = document

@@ -14,6 +14,7 @@ from pipeline.cli.api import Api, path
 from pipeline.cli.loops import Mailings, Tags, words
 from pipeline.cli.mistakes import Mistake
 from pipeline.cli.moments import moment
+from pipeline.cli.rates import a_second
 from pipeline.cli.screen import AsJson, Key, console, say, say_json, table, warn
 
 if TYPE_CHECKING:
@@ -81,11 +82,11 @@ def replay(  # noqa: PLR0913, PLR0917 (options, each with a name)
         "to": moment(to, "--to", now).isoformat(),
         "types": words(types),
         "mailings": words(mailings),
-        "tags": words(tags),
+        "tags": tags,  # one may hold a comma
         "profiles": words(profiles),
         "dry_run": dry_run,
     }
-    asked = api.call("POST", path("loops", loop, "replays"), wish | ({"rate": _rate(rate)} if rate else {}))
+    asked = api.call("POST", path("loops", loop, "replays"), wish | ({"rate": a_second(rate)} if rate else {}))
     if detach:
         _say(asked, as_json)
     else:
@@ -151,10 +152,3 @@ def _list(replays: list[dict[str, Any]], as_json: bool) -> None:
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
     sent = f"{one['matched']:,} counted" if one["dry_run"] else f"{one['sent']:,}"
     return one["id"], one["state"], one["from"], one["to"], sent, f"{one['progress']:.0%}"
-
-
-def _rate(text: str) -> float:
-    try:
-        return float(text.strip().removesuffix("/s"))
-    except ValueError as wrong:
-        raise Mistake(f"--rate: {text!r} is no rate: write 50/s") from wrong

@@ -7,6 +7,7 @@ import typer
 
 from pipeline import __version__, settings
 from pipeline.cli.mistakes import Mistake
+from pipeline.local.family import outlive_parent_briefly
 
 # Each command imports what it runs: a capture process has no use for Faust, nor its memory.
 
@@ -41,6 +42,7 @@ def enrich() -> None:
     """Joins hits with profiles and tags into events."""
     from pipeline.enrich.run import run  # noqa: PLC0415
 
+    outlive_parent_briefly()
     run(settings.read())
 
 
@@ -49,6 +51,7 @@ def deliver() -> None:
     """Routes events to loops and posts them."""
     from pipeline.deliver.run import run  # noqa: PLC0415
 
+    outlive_parent_briefly()
     run(settings.read())
 
 
@@ -57,6 +60,7 @@ def console() -> None:
     """The API."""
     from pipeline.console.run import run  # noqa: PLC0415
 
+    outlive_parent_briefly()
     run(settings.read())
 
 

@@ -61,6 +61,8 @@ class Call(APIRoute):
         """The request, its body bounded; Problem where that is sent as something else than it must be."""
         if self.body_field is not None:
             _check_type(request, self.kinds)
+            if "content-type" not in request.headers:  # FastAPI reads no JSON that is not called so
+                request.scope["headers"] = [*request.scope["headers"], (b"content-type", self.kinds[0].encode())]
         return Body(request, self.limit)
 
     def caller(self, request: Request) -> str | None:  # noqa: ARG002 (for those that ask)
@@ -90,7 +92,7 @@ class LargeCall(AccountCall):
 class LinesCall(AccountCall):
     """An account's call whose body is lines of JSON, as many as there are: it is read as it comes and never held."""
 
-    kinds = ("application/x-ndjson", "application/json")
+    kinds = ("application/x-ndjson", "application/json", "application/ndjson", "application/jsonl")
 
     def checked(self, request: Request) -> Request:
         """The request as it is; Problem where its body is sent as something else."""
@@ -150,9 +152,12 @@ def _unauthorized(detail: str) -> Problem:
 
 
 def _check_type(request: Request, kinds: tuple[str, ...]) -> None:
+    """Problem where the body is said to be something else; a client that says nothing means what is asked for."""
+    if "content-type" not in request.headers:
+        return
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in kinds:
-        raise Problem("not-json", f"send the body with Content-Type: {' or '.join(kinds)}")
+        raise Problem("not-json", f"send the body with Content-Type: {' or '.join(kinds[:2])}")
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:

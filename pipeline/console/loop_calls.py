@@ -43,7 +43,10 @@ class LoopCalls:
         return [ChangeShown(at=one.at, what=one.what, by=one.by, fields=one.fields) for one in known.history]
 
     async def change(self, account: Account, by: By, loop: str, form: LoopPatch) -> LoopShown:
-        """Changes what is given. A new `url` makes the loop unverified."""
+        """Changes what is given. A new `url` makes the loop unverified.
+
+        What is on its way, and what happens meanwhile, waits then for `verify`.
+        """
         async with self._directory.lock(loop):
             old = self._known(account, loop)
             new = loops.patched(old, form, self._seals)

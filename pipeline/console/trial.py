@@ -27,6 +27,16 @@ OF_TYPE: dict[str, dict[str, Any]] = {
     "update": {"parameters": {"city": "Utrecht"}, "previous": {"city": "Delft"}, "origin": "test"},
     "delete": {"previous": {"city": "Utrecht"}, "origin": "test"},
 }
+OF_NOTICE: dict[str, dict[str, Any]] = {
+    "loop.failing": {"since": "2026-03-19T09:00:00+00:00", "error": "answered 500"},
+    "loop.disabled": {"reason": "gone"},
+    "loop.ownership": {
+        "error": "https://shop.example/loopwire-0000000000000000.txt: answered 404",
+        "misses": 1,
+        "of": 3,
+    },
+    "loop.recovered": {},
+}
 
 
 class Answered(Protocol):
@@ -66,6 +76,8 @@ def post(loop: Loop, seals: Seals, now: datetime) -> Post:
 
 def sample(loop: Loop, event: str, now: datetime) -> Event:
     """An event of the first type the loop asks for; `event` is its id, and nobody's data is in it."""
+    if loop.events[0] in OF_NOTICE:
+        return _notice(loop, event, now)
     return Event(
         id=event,
         type=loop.events[0],
@@ -79,6 +91,13 @@ def sample(loop: Loop, event: str, now: datetime) -> Event:
         fields={"city": "Utrecht"},
         **OF_TYPE.get(loop.events[0], {}),
     )
+
+
+def _notice(loop: Loop, event: str, now: datetime) -> Event:
+    """What is told of another loop has no mail and no recipient; it names that loop."""
+    about = {"loop": "lp_test", "name": "test", "url": "https://shop.example/hooks/in"}
+    kind = loop.events[0]
+    return Event(id=event, type=kind, account=loop.account, profile="lp_test", at=now, details=about | OF_NOTICE[kind])
 
 
 def shown(answer: Answered) -> TrialShown:

@@ -7,7 +7,9 @@ from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from pipeline.capture.destination import location
 from pipeline.guard import port_refusal
+from pipeline.model.ids import EPOCH
 
 URL_LIMIT = 2048
 HEADERS_LIMIT = 8192
@@ -88,6 +90,20 @@ def _port(parts: SplitResult) -> int:
     return (443 if parts.scheme == "https" else 80) if port is None else port
 
 
+def tracking_base(text: str) -> str:
+    """A domain for tracking links, as their base: `t.shop.example` is `https://t.shop.example`."""
+    base = text.strip().rstrip("/")
+    base = base if "://" in base else f"https://{base}"
+    try:
+        ascii_base = location(base)
+    except ValueError as wrong:
+        raise ValueError(f"{text[:100]!r} can't be a domain of links: {wrong}") from wrong
+    scheme, _, authority = ascii_base.partition("://")
+    if any(character in authority for character in "/?#"):
+        raise ValueError(f"{text[:100]!r} has more than a host and a port")
+    return f"{scheme.lower()}://{authority.lower()}"
+
+
 def custom_headers(headers: dict[str, str]) -> dict[str, str]:
     """A loop's own headers. No value is ever repeated in a message: it may be a password."""
     for name, value in headers.items():
@@ -122,9 +138,12 @@ def moment(given: object) -> datetime:
     if time.tzinfo is None:
         raise ValueError("must say its zone, as 2026-03-20T09:00:00Z or +01:00 does")
     try:
-        return time.astimezone(UTC)
+        in_utc = time.astimezone(UTC)
     except OverflowError as wrong:
         raise ValueError("is outside of all time") from wrong
+    if in_utc < EPOCH:  # Kafka's times begin there, and it takes negative ones for "the end" or refuses them
+        raise ValueError("must not be before 1970")
+    return in_utc
 
 
 def email(text: str) -> str:

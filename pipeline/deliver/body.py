@@ -18,11 +18,12 @@ _json = msgspec.json.Encoder()
 def names(event: Event, fields: Iterable[str] | None = None) -> dict[str, Any]:
     """What the customer is told, name by name (contract section 5); unknown names are left out.
 
-    `fields` are the profile fields the loop asked for; None means all. Details of the hit can't take the place of
-    a name that is ours.
+    `fields` are the profile fields the loop asked for, also of what changed; None means all. Details of the hit
+    can't take the place of a name that is ours.
     """
     at = event.at.astimezone(UTC)
     wanted = None if fields is None else set(fields)
+    about_all = None if wanted is None else wanted | {"email", "interests"}
     ours = {
         "type": event.type,
         "id": event.message,
@@ -45,8 +46,8 @@ def names(event: Event, fields: Iterable[str] | None = None) -> dict[str, Any]:
         "client": event.client,
         "system": event.system,
         "device": event.device,
-        "parameters": event.parameters,
-        "previous": event.previous,
+        "parameters": _chosen(event.parameters, about_all),
+        "previous": _chosen(event.previous, about_all),
         "origin": event.origin,
     }
     details = {name: value for name, value in (event.details or {}).items() if name.partition("[")[0] not in ours}

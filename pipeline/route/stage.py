@@ -5,6 +5,7 @@ import msgspec
 from pipeline import topics
 from pipeline.model.deliveries import Delivery
 from pipeline.model.ids import delivery_id
+from pipeline.model.loops import Loop, State
 from pipeline.model.replays import Replay
 from pipeline.model.standing import Standing, Standings
 from pipeline.record import LARGEST_EVENT, Message, Record, dead
@@ -12,7 +13,6 @@ from pipeline.route.holds import Holds
 from pipeline.route.matching import Matter, wants
 from pipeline.route.selection import chosen
 
-# A loop in one of these gets later what it misses; an unverified one has proved nothing yet.
 HELD = frozenset({"paused", "disabled"})
 
 _matter = msgspec.json.Decoder(Matter)
@@ -32,7 +32,7 @@ def outcome(message: Message, standings: Standings, holds: Holds) -> list[Record
     missed = [
         holds.miss(loop.id, message.partition() or 0, message.offset() or 0)
         for loop, state, _reason in wanting
-        if state in HELD
+        if _is_held(loop, state)
     ]
     sent = [_delivery(topics.DELIVERIES, event, loop.id, value) for loop, state, _ in wanting if state == "active"]
     return sent + [record for record in missed if record is not None]
@@ -50,6 +50,11 @@ def again(message: Message, standing: Standing, replay: Replay) -> Record | None
     if event is None or not chosen(replay, event, message.timestamp()[1]):
         return None
     return _delivery(topics.REPLAYS, event, standing.loop.id, message.value() or b"", replay.id)
+
+
+def _is_held(loop: Loop, state: State) -> bool:
+    """Whether the loop gets later what it misses: not before it proved for a first time that it wants anything."""
+    return state in HELD or (state == "unverified" and loop.epoch > 0)
 
 
 def _past(message: Message, standing: Standing) -> Matter | None:

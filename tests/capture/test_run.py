@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import json
 import os
 import re
 import select
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.capture.answer import GIF
+from pipeline.capture.following import FILE
 from pipeline.capture.tokens import Link, sign, signing_key
 from tests.conftest import free_port
 
@@ -90,8 +92,10 @@ def children(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
+    """Whether any of its threads is: the first may be a zombie while others still hold the port."""
     with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+        return any(state != "Z" for state in states)
     return False
 
 
@@ -156,6 +160,19 @@ def test_a_hit_that_is_refused_and_has_no_disk_is_answered_as_lost() -> None:
         line = "capture: [1-9] hits lost: not yours; the spool can't be written: SPOOL_LIMIT is reached\n"
         until(lambda: any(re.fullmatch(line, said) for said in stage.lines))
         until(lambda: stage.get(PIXEL)[::2] == (200, GIF) and not stage.ready())
+
+
+def test_what_accounts_chose_holds_although_kafka_does_not_say_so_now(tmp_path: Path) -> None:
+    row = {"account": "rival", "created": "2026-03-20T09:00:00Z", "domains": ["https://t.rival.example"]}
+    (tmp_path / FILE).write_text(json.dumps([row]))
+    with running(1, LOOPWIRE_DATA=str(tmp_path)) as stage, connected(stage.port) as connection:
+        for host in ("t.rival.example", "t.example.com"):
+            connection.request("GET", PIXEL, headers={"Host": host, "Sec-GPC": "1"})
+            assert connection.getresponse().read()[:3] == b"GIF"
+        counted = stage.metrics()
+    assert 'loopwire_capture_requests_total{kind="open",outcome="bad"} 1\n' in counted
+    outcomes = re.findall(r'\{kind="open",outcome="(?:safe|spooled)"\} (\d+)\n', counted)
+    assert sum(map(int, outcomes)) == 1
 
 
 def test_under_overload_connections_wait_and_no_hit_is_lost() -> None:

@@ -48,7 +48,8 @@ def test_a_name_that_is_taken_is_told(served: Api, loopwire: Loopwire, monkeypat
 def test_with_an_account_s_key_alone_the_admin_key_is_asked_for(served: Api, loopwire: Loopwire) -> None:
     code, out, err = loopwire("accounts", "add", "shop")
     assert (code, out, served.calls) == (1, "", [])
-    assert err.startswith("loopwire: this needs the admin key: set LOOPWIRE_ADMIN_KEY, or give --key.\n")
+    assert err.startswith("loopwire: this needs the admin key: set LOOPWIRE_ADMIN_KEY, or give --key. ")
+    assert len(err.splitlines()) == 1
 
 
 def test_the_key_of_a_sender_signs_what_capture_reads(loopwire: Loopwire, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from tests.cli.conftest import KEY, Loopwire
 from tests.cli.running import Answer, Api, problem
 from tests.conftest import free_port
 
-ITS_SOURCE = "  the key is from LOOPWIRE_API_KEY; `loopwire accounts add NAME` makes an account"
-HOW = "  `loopwire up` starts everything here; LOOPWIRE_API_URL says where else the API is"
+ITS_SOURCE = "(the key is from LOOPWIRE_API_KEY; `loopwire accounts add NAME` makes an account)"
+HOW = "(`loopwire up` starts everything here; LOOPWIRE_API_URL says where else the API is)"
 LIST = ("loops", "list")
 
 
@@ -29,11 +29,11 @@ LIST = ("loops", "list")
         (
             problem(422, "invalid", "body.url: is bad (and 1 more)",
                     errors=[{"where": "body.url", "what": "is bad"}, {"where": "body.name", "what": "is missing"}]),
-            "body.url: is bad (and 1 more)\n  body.url: is bad\n  body.name: is missing",
+            "body.url: is bad; body.name: is missing",
         ),
         (
             problem(401, "unauthorized", "this key is no account's"),
-            f"this key is no account's\n{ITS_SOURCE}",
+            f"this key is no account's {ITS_SOURCE}",
         ),
         (
             Answer(404, b"<html>"),
@@ -50,7 +50,7 @@ LIST = ("loops", "list")
         (problem(429, "too-many", "too many calls"), "too many calls"),
     ],
 )  # fmt: skip
-def test_a_refusal_is_a_few_lines(served: Api, loopwire: Loopwire, answer: Answer, told: str) -> None:
+def test_a_refusal_is_a_line(served: Api, loopwire: Loopwire, answer: Answer, told: str) -> None:
     served.answer("GET /v1/loops", answer)
     assert loopwire(*LIST) == (1, "", f"loopwire: {told.replace('<url>', served.url)}\n")
     assert len(served.calls) == 1
@@ -60,7 +60,7 @@ def test_nobody_there_says_where_and_how_to_start(loopwire: Loopwire, monkeypatc
     url = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("LOOPWIRE_API_URL", url)
     monkeypatch.setenv("LOOPWIRE_API_KEY", KEY)
-    assert loopwire(*LIST) == (1, "", f"loopwire: {url} does not answer: Connection refused\n{HOW}\n")
+    assert loopwire(*LIST) == (1, "", f"loopwire: {url} does not answer: Connection refused {HOW}\n")
 
 
 def test_a_server_that_hangs_up_is_told(loopwire: Loopwire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_the_key_of_an_account_s_call() -> None:
 
 def test_an_admin_key_is_no_account_s() -> None:
     with pytest.raises(
-        Mistake, match=r"^this needs the API key of an account: set LOOPWIRE_API_KEY, or give --key\.\n"
+        Mistake, match=r"^this needs the API key of an account: set LOOPWIRE_API_KEY, or give --key\. `"
     ):
         caller.account(read(), "")
     with pytest.raises(Mistake, match="Only an admin key is at hand, which is no account's"):

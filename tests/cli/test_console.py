@@ -58,18 +58,17 @@ def test_an_account_its_mailings_and_a_loop_from_beginning_to_end(
     assert loopwire("loops", "verify", loop["id"]) == (1, "", "loopwire: there is no such loop\n")
 
 
-def test_what_is_wrong_with_a_loop_is_told_line_by_line(
+def test_all_that_is_wrong_with_a_loop_is_told_in_a_line(
     memory: Memory, loopwire: Loopwire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOOPWIRE_API_KEY", json.loads(loopwire("accounts", "add", "shop", "--json")[1])["api_key"])
     code, out, err = loopwire("loops", "add", "ftp://u:p@shop.example", "--event", "opened", "--rate", "-1")
     assert (code, out) == (1, "")
-    assert [line.split(":")[0].strip() for line in err.splitlines()[1:]] == ["body.rate", "body.url", "body.events.0"]
-    assert "Traceback" not in err
+    assert len(err.splitlines()) == 1
+    assert [wrong.split(": ")[-2] for wrong in err.split("; ")] == ["body.rate", "body.url", "body.events.0"]
 
 
 def test_an_admin_key_is_no_account_s(memory: Memory, loopwire: Loopwire) -> None:
     code, out, err = loopwire("loops", "list", "--key", ADMIN)
     assert (code, out) == (1, "")
-    assert err.splitlines()[0] == "loopwire: this key is no account's"
-    assert "the key is from --key" in err
+    assert err.startswith("loopwire: this key is no account's (the key is from --key; ")

@@ -110,6 +110,16 @@ def test_mailings_are_put_each(served: Api, loopwire: Loopwire, tmp_path: Path) 
     assert len(served.calls) == 5, "m3 was asked again, twice"
 
 
+def test_a_mailing_whose_id_means_a_folder_is_rejected_and_the_others_go_on(
+    served: Api, loopwire: Loopwire, tmp_path: Path
+) -> None:
+    served.answer("PUT /v1/mailings/m1", Answer(204))
+    served.answer("PUT /v1/mailings/...", Answer(204))
+    code, out, err = loopwire("mailings", "load", _file(tmp_path, "id\n.\nm1\n..\n...\n", "m.csv"))
+    assert (code, out.startswith("2 mailings accepted, 2 rejected, in ")) == (1, True)
+    assert err == "line 2: id: . can't stand in an address\nline 4: id: .. can't stand in an address\n"
+
+
 def test_an_ndjson_of_mailings(served: Api, loopwire: Loopwire, tmp_path: Path) -> None:
     served.answer("PUT /v1/mailings/m1", Answer(204), Answer(204))
     text = '{"mailing": "m1", "name": "a"}\n{"id": "m1", "tags": ["b"]}\n'
@@ -134,9 +144,8 @@ def test_a_refusal_of_all_ends_it_and_says_how_far_it_came(
     code, out, err = loopwire("profiles", "load", path)
     assert (code, out) == (1, "")
     assert err == (
-        "loopwire: no key\n"
-        "  the key is from LOOPWIRE_API_KEY; `loopwire accounts add NAME` makes an account\n"
-        "  it stopped behind line 3, with 2 accepted; loading the whole file again does no harm\n"
+        "loopwire: no key (the key is from LOOPWIRE_API_KEY; `loopwire accounts add NAME` makes an account): "
+        "it stopped behind line 3, with 2 accepted; loading the whole file again does no harm\n"
     )
     assert len(served.calls) <= 3
 

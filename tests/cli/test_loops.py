@@ -77,7 +77,7 @@ def test_a_loop_is_added_with_a_name_of_its_host(served: Api, loopwire: Loopwire
 def test_all_that_a_loop_may_have_is_an_option(served: Api, loopwire: Loopwire) -> None:
     served.answer("POST /v1/loops", Answer(201, LOOP | {"secret": "whsec_abc"}))
     words = ["--event", "open, click", "--name", "n", "--format", "json", "--tag", "a", "--tag", "b", "--mailing", "m",
-             "--no-machine", "--exclude-origin", "crm", "--field", "city", "--rate", "2.5", "--max-in-flight", "3",
+             "--no-machine", "--exclude-origin", "crm", "--field", "city", "--rate", "2.5/s", "--max-in-flight", "3",
              "--header", "Authorization: Basic a:b"]  # fmt: skip
     code, _, err = loopwire("loops", "add", LOOP["url"], *words)
     assert (code, err) == (0, "")
@@ -186,7 +186,10 @@ def test_remove_removes_and_asks_no_script(served: Api, loopwire: Loopwire, monk
 def test_an_id_can_t_become_another_call(served: Api, loopwire: Loopwire) -> None:
     served.answer("DELETE /v1/loops/a%2F..%3Fb", problem(404, "not-found", "there is no such loop"))
     assert loopwire("loops", "remove", "a/..?b", "--yes") == (1, "", "loopwire: there is no such loop\n")
-    for word in ("", ".", ".."):
-        code, _, err = loopwire("loops", "remove", word, "--yes")
-        assert (code, err) == (1, "loopwire: an id has 1 to 128 characters of A-Z a-z 0-9 . _ : @ + -\n")
+    for word, why in (
+        ("", "an id has 1 to 128 characters of A-Z a-z 0-9 . _ : @ + -"),
+        (".", "the id . can't stand in an address"),
+        ("..", "the id .. can't stand in an address"),
+    ):
+        assert loopwire("loops", "remove", word, "--yes") == (1, "", f"loopwire: {why}\n")
     assert len(served.calls) == 1

@@ -22,11 +22,11 @@ SPAN = ("replay", "--loop", "lp_7h3k", "--from", "2026-03-20T09:00:00Z", "--to",
 def test_it_is_asked_for_and_followed_to_its_end(served: Api, loopwire: Loopwire) -> None:
     served.answer(ASK, Answer(202, REPLAY))
     served.answer(FOLLOW, Answer(200, HALF), Answer(200, DONE))
-    choices = ("--type", "open,click", "--tag", "sale", "--mailing", "m1", "--profile", "p1", "--rate", "50/s")
+    choices = ("--type", "open,click", "--tag", "sale, spring", "--mailing", "m1", "--profile", "p1", "--rate", "50/s")
     assert loopwire(*SPAN, *choices) == (0, "rp_4k7m is done: 2,400 sent\n", "")
     assert served.calls[0].json == {
         "from": "2026-03-20T09:00:00+00:00", "to": "2026-03-20T10:00:00+00:00", "types": ["open", "click"],
-        "mailings": ["m1"], "tags": ["sale"], "profiles": ["p1"], "rate": 50.0, "dry_run": False,
+        "mailings": ["m1"], "tags": ["sale, spring"], "profiles": ["p1"], "rate": 50.0, "dry_run": False,
     }  # fmt: skip
 
 

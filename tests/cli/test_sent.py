@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from pipeline.console.examples import ATTEMPT, EXAMPLES
 from tests.cli.conftest import Loopwire
 from tests.cli.running import Answer, Api, problem
@@ -24,12 +26,12 @@ def test_attempts_are_a_table_and_the_next_page_is_named(served: Api, loopwire: 
 
 def test_every_filter_is_asked_escaped(served: Api, loopwire: Loopwire) -> None:
     query = (
-        "state=failed&type=open&from=2026-03-20T09%3A00%3A00%2B01%3A00&to=2026-03-21T00%3A00%3A00Z"
+        "state=failed&type=open&from=2026-03-20T08%3A00%3A00%2B00%3A00&to=2026-03-21T00%3A00%3A00%2B00%3A00"
         "&recipient=jane%2Ba%40mail.example&profile=p&message=m&event=e&delivery=d&limit=5&cursor=c"
     )
     served.answer(f"{PATH}/attempts?{query}", Answer(200, {"attempts": [], "next_cursor": None}))
     words = ["--state", "failed", "--type", "open", "--from", "2026-03-20T09:00:00+01:00", "--to",
-             "2026-03-21T00:00:00Z", "--recipient", "jane+a@mail.example", "--profile", "p", "--message", "m",
+             "2026-03-21", "--recipient", "jane+a@mail.example", "--profile", "p", "--message", "m",
              "--event", "e", "--delivery", "d", "--limit", "5", "--cursor", "c"]  # fmt: skip
     told = (0, "", "there are no such attempts\n")
     assert loopwire("loops", "attempts", "lp_7h3k", *words) == told
@@ -72,3 +74,12 @@ def test_a_wrong_parameter_is_told_in_a_line(served: Api, loopwire: Loopwire) ->
         "",
         "loopwire: query.step: must match pattern\n",
     )
+
+
+@pytest.mark.parametrize("what", ["attempts", "stats"])
+def test_times_are_written_as_for_a_replay(served: Api, loopwire: Loopwire, what: str) -> None:
+    served.answer(f"{PATH}/{what}?from=2026-03-20T09%3A00%3A00%2B00%3A00{'&limit=50' * (what == 'attempts')}",
+                  Answer(200, {"attempts": ATTEMPTS, "stats": STATS}[what]))  # fmt: skip
+    assert loopwire("loops", what, "lp_7h3k", "--from", "2026-03-20 09:00", "--json")[0] == 0
+    told = "write 2026-03-20T09:00:00Z, 2026-03-20 09:00 (UTC), now, or 2h ago"
+    assert loopwire("loops", what, "lp_7h3k", "--to", "bad") == (1, "", f"loopwire: --to: 'bad' is no time: {told}\n")

@@ -23,7 +23,7 @@ class Cast(NamedTuple):
     memory: Memory
     key: str
 
-    def load(self, data: Any, **headers: str) -> requests.Response:
+    def load(self, data: Any, **headers: str | None) -> requests.Response:
         return self.console.call("POST", "/v1/profiles", self.key, data=data, headers=NDJSON | headers)
 
     def kept(self) -> int:
@@ -64,14 +64,24 @@ def test_each_line_is_taken_or_rejected_by_itself(cast: Cast) -> None:
     )
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(cast: Cast) -> None:
+    bom = b"\xef\xbb\xbf"
+    error = "is not JSON: JSON is malformed: invalid character (byte 0)"
+    answer = cast.load(bom + _lines(0, 1) + bom + _lines(1, 2))
+    assert answer.json() == {"accepted": 1, "rejected": [{"line": 2, "error": error}]}
+
+
 @pytest.mark.parametrize("body", [b"", b"\n", b"\r\n \n"])
 def test_of_no_lines_none_are_taken(cast: Cast, body: bytes) -> None:
     answer = cast.load(body)
     assert (answer.status_code, answer.json()) == (200, {"accepted": 0, "rejected": []})
 
 
-@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/json", "Application/X-NDJSON; charset=utf-8"])
-def test_lines_may_be_called_json(cast: Cast, kind: str) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    ["application/x-ndjson", "application/json", "Application/X-NDJSON; charset=utf-8", "application/jsonl", None],
+)
+def test_lines_may_be_called_json_or_nothing(cast: Cast, kind: str | None) -> None:
     assert cast.load(_lines(0, 3), **{"content-type": kind}).json()["accepted"] == 3
 
 

@@ -94,16 +94,34 @@ def test_a_body_of_unknown_length_is_bounded_too(given: Given) -> None:
     assert console.call("POST", "/v1/loops", key, data=chunks, headers=dict(JSON)).status_code == 413
 
 
-@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
 def test_a_body_is_sent_as_json(given: Given, kind: str) -> None:
     console, key = given
-    answer = console.call("POST", "/v1/loops", key, data=b"{}", headers={"content-type": kind} if kind else {})
+    answer = console.call("POST", "/v1/loops", key, data=b"{}", headers={"content-type": kind})
     assert (answer.status_code, answer.json()["type"]) == (415, "urn:loopwire:problem:not-json")
 
 
-def test_a_405_says_what_there_is(given: Given) -> None:
+def test_a_body_whose_type_is_not_told_is_read_as_json(given: Given) -> None:
+    console, key = given
+    loop = b'{"name":"in","url":"https://shop.example/in","events":["open"]}'
+    assert console.call("POST", "/v1/loops", key, data=loop).status_code == 201
+    answer = console.call("POST", "/v1/loops", key, data=b"name=in")
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/live", "GET, HEAD"),
+        ("/v1/loops", "GET, POST"),
+        ("/v1/loops/lp_a", "DELETE, GET, PATCH"),
+        ("/v1/replays/rp_a", "DELETE, GET"),
+    ],
+)
+def test_a_405_says_all_there_is(given: Given, path: str, allowed: str) -> None:
     console, _ = given
-    assert set(console.call("PUT", "/live").headers["allow"].split(", ")) == {"GET", "HEAD"}
+    answer = console.call("PUT", path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize(

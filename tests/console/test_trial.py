@@ -3,15 +3,18 @@
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from pipeline.console import trial
 from pipeline.console.forms import Event as Asked
+from pipeline.console.forms import LoopEvent
 from pipeline.console.loops import Seals
 from pipeline.deliver.body import body_of, names
+from pipeline.deliver.notices import Notice, notice
 from pipeline.model.deliveries import Timings
-from pipeline.model.events import EventType
+from pipeline.model.events import Event, EventType
 from pipeline.model.loops import Format, Loop, LoopState, Reason, Secret
 from pipeline.outbound import Answer
 
@@ -43,6 +46,16 @@ def test_every_event_has_a_sample(event: str, form: Format) -> None:
 
 def test_the_table_of_samples_has_every_type() -> None:
     assert set(trial.OF_TYPE) == set(get_args(EventType))
+    assert set(trial.OF_NOTICE) == set(get_args(LoopEvent))
+
+
+@pytest.mark.parametrize("kind", get_args(Notice))
+def test_the_sample_of_a_notice_is_told_as_a_notice_is(kind: Notice) -> None:
+    about = trial.OF_NOTICE[kind]
+    made = msgspec.json.decode(notice(kind, _loop(kind), NOW, 1, **about).value or b"", type=Event)
+    told, sample = names(made), names(trial.sample(_loop(kind), "e1", NOW))
+    assert list(sample) == list(told)
+    assert {name: sample[name] for name in about} == about
 
 
 def test_the_post_is_one_of_our_own_making() -> None:

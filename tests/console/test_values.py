@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.console import values
+from pipeline.model.ids import EPOCH
 
 
 @pytest.mark.parametrize(
@@ -142,3 +143,17 @@ def _refusal(check: Callable[[Any], Any], value: object) -> str | None:
     except ValueError as wrong:
         return str(wrong)
     return None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1970-01-01T00:30:00+01:00", "must not be before 1970"),
+        ("1969-12-31T23:59:59.999Z", "must not be before 1970"),
+        ("0001-01-01T00:00:00Z", "must not be before 1970"),
+        ("0001-01-01T00:00:00+01:00", "is outside of all time"),
+    ],
+)
+def test_a_time_is_one_that_kafka_knows(text: str, message: str) -> None:
+    assert values.moment("1970-01-01T01:00:00+01:00") == EPOCH
+    assert _refusal(values.moment, text) == message

@@ -146,6 +146,13 @@ def test_a_loop_gets_the_profile_fields_it_asked_for(asked: list[str] | None, to
     assert names(_event(fields={"city": "Utrecht", "vip": False}), asked) == TOLD | {"fields": told}
 
 
+def test_what_changed_of_other_fields_is_not_told_either() -> None:
+    changed = {"city": "Utrecht", "vip": True, "email": "jane@example.com", "interests": ["tea"]}
+    told = names(_event(type="update", parameters=changed, previous={"vip": False}), ["city"])
+    assert told["parameters"] == {"city": "Utrecht", "email": "jane@example.com", "interests": ["tea"]}
+    assert "previous" not in told
+
+
 def test_a_loop_that_asked_for_none_of_them_or_for_unknown_ones_gets_no_fields() -> None:
     for asked in ([], ["age"]):
         assert names(_event(fields={"city": "Utrecht"}), asked) == TOLD

@@ -46,7 +46,7 @@ def test_each_active_loop_of_the_account_that_wants_it_gets_its_own() -> None:
         opens={"events": ["open"]},
         paused={"paused": True},
         moved={"url": "https://new.shop.example/"},
-        unverified={"verified_url": None},
+        unverified={"verified_url": None, "epoch": 0},
         disabled={},
     )
     standings.put_state(0, b"disabled", msgspec.json.encode(example("loop-state.v1", "gone") | {"loop": "disabled"}))
@@ -55,6 +55,7 @@ def test_each_active_loop_of_the_account_that_wants_it_gets_its_own() -> None:
         ("deliveries", b"one"),
         ("deliveries", b"two"),
         ("loop-states", b"paused/3"),
+        ("loop-states", b"moved/3"),
         ("loop-states", b"disabled/3"),
     ]
     assert [json.loads(record.value or b"")["id"] for record in records[:2]] == [

@@ -150,7 +150,9 @@ def test_an_unverified_loop_gets_nothing(sender: Sender, customer: Customer) -> 
     witness.close()
 
 
-def test_a_new_url_gets_nothing_until_it_is_verified(sender: Sender, customer: Customer) -> None:
+def test_a_new_url_gets_nothing_until_it_is_verified_and_then_what_it_missed(
+    sender: Sender, customer: Customer
+) -> None:
     sender.knows()
     loop = sender.loop(customer, events=["open"])
     elsewhere, witness = Customer(), Customer()
@@ -160,6 +162,11 @@ def test_a_new_url_gets_nothing_until_it_is_verified(sender: Sender, customer: C
     fetch(sender.mail()["open"])
     witness.wait(told(1))
     assert (customer.calls, elsewhere.calls) == ([], [])
+    proof = changed["verification"]
+    elsewhere.files[f"/{proof['file']}"] = proof["content"]
+    sender.call("POST", f"/v1/loops/{loop['id']}/verify", expect=200)
+    [call] = elsewhere.wait(told(1))
+    assert call.headers["loopwire-loop"] == loop["id"]
     elsewhere.close()
     witness.close()
 
