@@ -64,7 +64,7 @@ class Drain:
         self._outcomes: deque[Outcome] = deque()
         self._reading: Reading | None = None
         self.held: Segment | None = None  # the segment that is drained
-        self._looked = float("-inf")
+        self._looked = self._closed = float("-inf")
         self.drained = 0  # records acknowledged, ever
 
     @property
@@ -107,13 +107,15 @@ class Drain:
     async def _begin(self) -> None:
         """Opens the next segment, where there is one; what is written now is ended first."""
         now = time.monotonic()
-        if not self._spool.full and now - self._looked < PROBE_SECONDS:
-            return
+        if not self._spool.full:
+            if self._spool.writing and now - self._closed >= PROBE_SECONDS:  # so a segment holds a second's hits
+                self._closed = now
+                self._spool.close_segment()
+            if now - self._looked < PROBE_SECONDS:
+                return
+            self._looked = now
         held = self._spool.next()
         if held is None:
-            self._looked = now  # so a segment holds a second's hits at least
-            if self._spool.writing:
-                self._spool.close_segment()
             return
         self.held = held
         try:
