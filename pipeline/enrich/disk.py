@@ -5,6 +5,7 @@ import logging
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from ctypes import CDLL
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 5.0  # a worker on this machine that still has the partition gets that long to let go
 LOOK_SECONDS = 0.05
-RECENT_BYTES = 64 * 2**20  # rows lately asked for, of all shelves, in each of two generations
+RECENT_BYTES = 32 * 2**20  # rows lately asked for, of all shelves, in each of two generations
 SWEEP_SECONDS = 3600.0
 
 
@@ -38,18 +39,23 @@ class Disk:
         self._kafka = kafka
         self._name = kafka.full(topics.PROFILES)
         self._tidying = ThreadPoolExecutor(1, "tidy")
-        self._swept_at = 0.0
+        self._swept_at = -SWEEP_SECONDS
+        self._in_vain_at = -LOCK_SECONDS
         self._open = 0
+        self._loaded = False  # since the last look
         self._retention = DELETE_RETENTION_SECONDS
 
     def open(self, partition: int, safe: Safe) -> Shelf:
         """The rows of the partition as this machine last had them, or none where those can't be read on."""
         path = self._folder / f"{self._name}-{partition}"
-        lock = _locked(_lock_of(path), LOCK_SECONDS)
+        waited = time.monotonic() - self._in_vain_at < LOCK_SECONDS  # for another partition of the same process
+        lock = _locked(_lock_of(path), 0 if waited else LOCK_SECONDS)
         if lock is None:
+            self._in_vain_at = time.monotonic()
             log.warning("%s is held by another process: the partition is in memory until it comes again", path)
             return MemoryShelf()
         self._open += 1
+        self._loaded = True
         try:
             store, mark = self._store(path, self._log(partition))
         except BaseException:
@@ -63,7 +69,14 @@ class Disk:
         return DiskShelf(store, mark, safe, around)
 
     def keep(self) -> None:
-        """Removes what nobody has open and is too old to be read on: somebody in it may have been erased since."""
+        """Removes what nobody has open and is too old to be read on: somebody in it may have been erased since.
+
+        After a load it gives back what that took and no longer needs; glibc would keep it.
+        """
+        if self._loaded:
+            self._loaded = False
+            if trim := getattr(CDLL(None), "malloc_trim", None):
+                trim(0)
         if time.monotonic() - self._swept_at > SWEEP_SECONDS:
             self._swept_at = time.monotonic()
             sweep(self._folder, self._retention)

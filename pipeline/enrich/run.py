@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import faust
 import uvloop
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from faust.app.base import BootStrategy
 from mode import Service
 
@@ -48,7 +48,11 @@ AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 KEEP_SECONDS = 1.0
-LOAD_MS = 900_000  # a load may take that long before the group gives its partitions to another: 5 minutes by default
+SAME_SECONDS = 60.0
+CONSUMER = {
+    "max.poll.interval.ms": 900_000,  # a load may take that long; else the group gives its partitions to another
+    "queued.max.messages.kbytes": 32_768,  # librdkafka takes several times that for them
+}
 SETTLE_SECONDS = 10.0
 STUCK_SECONDS = 3.0  # and no longer than that while nothing is acknowledged: the broker is away
 FAILED_SECONDS = 1.0  # the same where something is never finished, since the worker stops for it
@@ -88,7 +92,8 @@ class Hits(Service):
         self._batches = batches
         # The consumer and the tables belong to one thread; the join and the acknowledgements to the event loop.
         self._thread = ThreadPoolExecutor(1, "hits")
-        self._committed_at = self._kept_at = self._told_at = self._joined_at = 0.0
+        self._committed_at = self._kept_at = self._asked_at = self._told_at = self._joined_at = 0.0
+        self._topic = ""
         self._loaded = False  # the tables are as they should be
         self._began: dict[int, int] = {}  # what was committed of a partition before it came
         self._figures = Figures()
@@ -162,7 +167,7 @@ class Hits(Service):
         self._mirror.follow_all([topics.TAGS])
         self._mirror.catch_up()
         moves = Moves(self._gain, self._settle, self._lose)
-        self._hits = Feed(self._kafka, "enrich", [topics.HITS], moves, **{"max.poll.interval.ms": LOAD_MS})
+        self._hits = Feed(self._kafka, "enrich", [topics.HITS], moves, **CONSUMER)
         self._hits.took = COMMIT.observe
         self._leaving.callback(self._hits.close)
         self._loaded, self._joined_at = True, time.monotonic()
@@ -189,8 +194,9 @@ class Hits(Service):
         else:
             self._mirror.take(0)  # changes are told, hits or none
         if due:
-            self._joiner.tables.keep(began)
             self._kept_at = time.monotonic()
+            self._joiner.tables.keep(began)
+            self._same_topic()
         if time.monotonic() - self._committed_at > COMMIT_SECONDS:
             self._hits.commit()
             self._committed_at = time.monotonic()
@@ -202,6 +208,16 @@ class Hits(Service):
             Work(batch, profiles(batch.partition, (message.key() or b"" for message in batch.messages)))
             for batch in batches
         ]
+
+    def _same_topic(self) -> None:
+        """Rows of a topic that was made anew while we run are nobody's: the worker stops, and loads again."""
+        if time.monotonic() - self._asked_at > SAME_SECONDS:
+            self._asked_at = time.monotonic()
+            topic = self._kafka.identity(topics.PROFILES)
+            if self._topic not in {"", topic}:
+                reason = f"{self._kafka.full(topics.PROFILES)} was made anew: its rows are loaded again"
+                raise KafkaException(KafkaError(KafkaError._STATE, reason))  # noqa: SLF001
+            self._topic = topic
 
     def _tell(self) -> None:
         places = self._hits.places

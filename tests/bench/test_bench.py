@@ -84,22 +84,41 @@ def test_a_figure_is_the_median_of_its_runs_beside_the_baselines_and_the_sum_of_
     }
 
 
+class Slow:
+    """Ground and baseline in one: each wait passes in vain, and costs so many CPU-seconds; then it has written."""
+
+    def __init__(self, *spends: float) -> None:
+        self.cpu_s = 0.0
+        self._spends = list(spends)
+        self._count = 41
+
+    def count(self, _topic: str) -> int:
+        return self._count
+
+    def wait_for(self, holds: Callable[[], bool], _seconds: float) -> None:
+        if not self._spends:
+            self._count += 1
+            assert holds()
+            return
+        assert not holds()
+        self.cpu_s += self._spends.pop(0)
+        raise TimeoutError
+
+
 def test_a_baseline_that_stands_still_has_no_figure_and_says_at_what() -> None:
-    class Still:
-        def count(self, _topic: str) -> int:
-            return 41
-
-        def wait_for(self, holds: Callable[[], bool], _seconds: float) -> None:
-            assert not holds()
-            raise TimeoutError("python -m faust: waited 60 s in vain")
-
-    still: Any = Still()
+    still: Any = Slow(20.0, 0.25)
     enrich._awaited(still, still, "events", 41)  # it is there
     with pytest.raises(Implausible) as told:
         enrich._awaited(still, still, "events", 42)
     assert str(told.value) == (
-        "enrich: stock Faust runs, and writes nothing to events: python -m faust: waited 60 s in vain"
+        "enrich: stock Faust does not get on: it wrote nothing to events for 60 s, and spent 0.2 CPU-seconds"
     )
+
+
+def test_a_baseline_that_loads_its_table_is_waited_for() -> None:
+    busy: Any = Slow(20.0, 20.0)
+    enrich._awaited(busy, busy, "events", 42)
+    assert busy.count("events") == 42
 
 
 def test_the_readme_gets_the_figures_between_its_marks() -> None:

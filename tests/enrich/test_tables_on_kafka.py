@@ -146,6 +146,7 @@ class World:
 
     def close(self) -> None:
         self._reader.close()
+        del self._producer  # else it would look for its broker when that has ended
         for worker in self._workers:
             if worker.process.poll() is None:
                 worker.kill()
@@ -163,9 +164,11 @@ def addresses(word: str, names: Iterable[str] = PEOPLE) -> dict[str, str | None]
     return {name: f"{name}@{word}.example" for name in names}
 
 
+slow = pytest.mark.faults
 on_disk = pytest.mark.parametrize("world", ["disk"], indirect=True)
 
 
+@on_disk
 def test_after_a_stop_what_is_known_is_what_the_topic_says(world: World) -> None:
     world.write(addresses("old"))
     worker = world.start()
@@ -199,6 +202,7 @@ def test_a_warm_start_reads_only_what_is_new(world: World) -> None:
     assert world.known(["p1", "p2"]) == {"p1": "only@disk.example", "p2": "p2@new.example"}
 
 
+@slow
 @on_disk
 def test_kill_9_in_the_middle_of_a_load_and_of_its_end_leaves_nothing_wrong(world: World) -> None:
     many = {f"p{number}": f"p{number}@mail.example" for number in range(60_000)}
@@ -227,10 +231,8 @@ def test_kill_9_in_the_middle_of_a_load_and_of_its_end_leaves_nothing_wrong(worl
         store.close()
 
 
-@on_disk
-def test_a_topic_made_anew_is_seen_and_nothing_of_the_old_one_is_left(world: World) -> None:
-    world.write(addresses("old"))
-    world.start().stop()
+def made_anew(world: World) -> None:
+    """Deletes the topic `profiles` and makes it again."""
     admin = AdminClient({"bootstrap.servers": world.settings.kafka})
     name = world.kafka.full(topics.PROFILES)
     before = world.kafka.identity(topics.PROFILES)
@@ -239,6 +241,14 @@ def test_a_topic_made_anew_is_seen_and_nothing_of_the_old_one_is_left(world: Wor
     admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result()
     until(lambda: topics.PROFILES in world.kafka.topics())
     assert world.kafka.identity(topics.PROFILES) != before
+
+
+@slow
+@on_disk
+def test_a_topic_made_anew_is_seen_and_nothing_of_the_old_one_is_left(world: World) -> None:
+    world.write(addresses("old"))
+    world.start().stop()
+    made_anew(world)
     # As many as before and more, so that offsets alone could not tell.
     world.write(addresses("new", (f"q{number}" for number in range(400))))
     worker = world.start()
@@ -246,6 +256,7 @@ def test_a_topic_made_anew_is_seen_and_nothing_of_the_old_one_is_left(world: Wor
     assert worker.said.count("is made anew from the topic: the topic was made anew") == PARTITIONS
 
 
+@slow
 def test_partitions_move_between_two_workers_on_one_machine_with_what_is_known(world: World) -> None:
     world.write(addresses("old"))
     first = world.start()
@@ -266,6 +277,7 @@ def test_partitions_move_between_two_workers_on_one_machine_with_what_is_known(w
     assert "made anew" not in first.said + second.said + third.said
 
 
+@slow
 @on_disk
 def test_what_was_on_disk_goes_when_tables_are_kept_in_memory_again(world: World) -> None:
     world.write(addresses("old"))
@@ -278,6 +290,20 @@ def test_what_was_on_disk_goes_when_tables_are_kept_in_memory_again(world: World
     assert world.known(["p1"]) == addresses("old", ["p1"])
 
 
+@slow
+@pytest.mark.parametrize("world", ["memory", "disk"], indirect=True)
+def test_a_topic_made_anew_while_a_worker_runs_stops_it(world: World) -> None:
+    world.write(addresses("old"))
+    worker = world.start()
+    made_anew(world)
+    until(lambda: worker.process.poll() is not None, 100)
+    assert f"{world.kafka.full(topics.PROFILES)} was made anew: its rows are loaded again" in worker.said
+    world.write(addresses("new", ["q1"]))
+    world.start()
+    assert world.known(["p1", "q1"]) == {"p1": None, "q1": "q1@new.example"}
+
+
+@slow
 @on_disk
 def test_a_store_that_was_damaged_is_made_anew(world: World) -> None:
     world.write(addresses("old"))

@@ -28,6 +28,7 @@ from pipeline import topics
 from pipeline.enrich.run import GROUP
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.seam import Offsets, Place
+from pipeline.local.broker import QUIET
 from pipeline.settings import Settings
 from tests.conftest import free_port
 from tests.faults import oracle
@@ -109,7 +110,7 @@ class Stage:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings = settings
         self.kafka = Cluster(settings)
-        self._admin = AdminClient({"bootstrap.servers": settings.bootstrap})
+        self._admin = AdminClient({"bootstrap.servers": settings.bootstrap, **QUIET})
         self.traffic = Traffic(self.kafka)
         self.workers: list[Worker] = []
         self._folder = folder
@@ -173,13 +174,26 @@ class Stage:
 
     def finish(self) -> oracle.Seen:
         """Waits until all is committed, ends the workers, tells what was found."""
-        until(lambda: self.behind() == 0, 90, "the hits were not all joined")
+        try:
+            until(lambda: self.behind() == 0, 90, "the hits were not all joined")
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {self._stand()}") from late
         last = self.kafka.ends(self.places(topics.PROFILES))
         until(lambda: all(self.kafka.committed(GROUP, [place]).get(place, 0) >= end for place, end in last.items()
                           if end), 30, "changes were not all told")  # fmt: skip
         self.close()
         assert self._told_from is not None
         return oracle.check(self.kafka, self._told_from)
+
+    def _stand(self) -> str:
+        """How far all is, for whoever reads of a failure."""
+        places = self.places(topics.HITS)
+        running = [one for one in self.workers if one.process.poll() is None]
+        names = [
+            f"loopwire_enrich_{name}" for name in ("hits_total", "events_total", "lag_records", "unfinished_seconds")
+        ]
+        shown = [[one.metric(name) for name in names] for one in running]
+        return f"{self.kafka.committed(GROUP, places)} of {self.kafka.ends(places)}, {self.written()} events, {shown}"
 
     def close(self) -> None:
         """Ends the workers that still run."""
