@@ -81,6 +81,7 @@ class Handle:
         self._limit = 0
         self._cut = False
         self._refused: str | None = None
+        self._tried = False
         self._retry_after: str | None = None
         self.curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
@@ -102,6 +103,7 @@ class Handle:
         self._body.clear()
         self._headers, self._limit, self._cut = 0, request.limit, False
         self._refused = self._retry_after = None
+        self._tried = False
         if wrong := _unfit(request.url, self._guard):
             return wrong
         try:
@@ -133,7 +135,8 @@ class Handle:
         if self._headers > HEADERS_LIMIT:
             return f"answer's headers are over {HEADERS_LIMIT} bytes"
         if self._refused and code in {pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT}:
-            return self._refused
+            # One of its addresses was tried: what came of that is said first.
+            return f"{message or 'no connection'} ({self._refused})" if self._tried else self._refused
         return message or f"libcurl error {code}"
 
     def _timings(self) -> Timings:
@@ -152,6 +155,7 @@ class Handle:
         if not self._guard.proxy and (why := refusal(host, self._guard.allow)):
             self._refused = f"address {host} is refused: {why}"
             return int(pycurl.SOCKET_BAD)
+        self._tried = True
         return Opened(socket.socket(address.family, address.socktype, address.protocol))
 
     def _take_body(self, data: bytes) -> int:

@@ -297,6 +297,15 @@ def test_a_name_that_leads_to_a_private_address_is_refused(call: Call, serve: Ca
     assert answer.error in {"address 127.0.0.1 is refused: loopback", "address ::1 is refused: loopback"}
 
 
+def test_of_a_name_with_an_address_that_is_allowed_it_is_told_what_came_of_that(call: Call) -> None:
+    """`localhost` is both here and on most machines; where it is one of them alone, that is told alone."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    error = call(Request(f"http://localhost:{port}/in"), OPEN).error or ""
+    assert re.match(r"Failed to connect to localhost.*", error), error
+    assert "is refused" not in error or error.endswith("(address ::1 is refused: loopback)")
+
+
 def test_what_the_operator_allows_is_called_and_nothing_beside_it(call: Call, serve: Callable[..., Server]) -> None:
     server = serve(OK)
     assert call(Request(server.url()), Guard(allow=(ip_network("127.0.0.1/32"),))).status == 200
