@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import uvloop
 from confluent_kafka import KafkaError, KafkaException
 
-from pipeline import health, keys, metrics, topics
+from pipeline import ending, health, keys, metrics, topics
 from pipeline.deliver.dispatch import Dispatch, Job
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.rechecks import Rechecks
@@ -302,7 +302,8 @@ class Deliver:
                 task.result()
         finally:
             self._working = False
-            await self._end(tasks, watch)
+            with ending.bounded():
+                await self._end(tasks, watch)
             server.shutdown()
             server.server_close()
 

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException
 from faust.app.base import BootStrategy
 from mode import Service
 
-from pipeline import health, topics
+from pipeline import ending, health, topics
 from pipeline.enrich.disk import Disk, sweep
 from pipeline.enrich.figures import COMMIT, LOAD, Figures, State
 from pipeline.enrich.join import Rows
@@ -143,11 +143,12 @@ class Hits(Service):
         """Waits for what is under way, commits, leaves the group, so that the next owner starts at once."""
         self._loaded, self._joiner.stopping = False, True
         self._hurry()
-        leaving = asyncio.ensure_future(self._on_thread(self._leaving.close))
-        while not leaving.done():
-            await self._joiner.outbox.breathe()
-        await leaving
-        self._ending.close()
+        with ending.bounded():
+            leaving = asyncio.ensure_future(self._on_thread(self._leaving.close))
+            while not leaving.done():
+                await self._joiner.outbox.breathe()
+            await leaving
+            self._ending.close()
 
     def _hurry(self) -> None:
         """Nothing is waited for that a broker which is away would have to do."""

@@ -100,6 +100,7 @@ def _its_attempt_is_sent_again(page: "Page", loop: str, customer: Customer, firs
     page.get_by_role("heading", name="open of jane@example.com").wait_for()
     expect(page.get_by_label("The request", exact=True)).to_contain_text(first.headers["webhook-id"])
     _press(page, "Send again")
+    page.wait_for_url("**/attempts*")  # a reload before it follows would be refused
     again = customer.wait(told(3))[2]
     assert (again.headers["webhook-id"], again.body) == (first.headers["webhook-id"], first.body)
     _loaded_until(page, rows, 2)

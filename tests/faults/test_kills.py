@@ -1,5 +1,7 @@
 """kill -9 in the middle of 5,000 hits: every safely answered hit arrives, duplicates only under the same id."""
 
+import os
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -13,6 +15,7 @@ import requests
 from tests.customer import Call, Customer
 from tests.faults.conftest import Up
 from tests.story.conftest import Sender
+from tests.story.lines import wait_ready
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -173,6 +176,29 @@ def test_a_replay_survives_kill_9_and_sends_all_of_it(up: Up) -> None:
     assert {call.headers["webhook-id"] for call in again} == {call.headers["webhook-id"] for call in first}
     assert {call.headers["loopwire-replay"] for call in again} == {replay["id"]}
     assert len(again) < 2 * len(mails), "a second's worth is sent twice after each kill, no more"
+    customer.close()
+
+
+def test_what_is_told_to_end_ends_although_the_broker_is_frozen(up: Up) -> None:
+    """An orderly end asks Kafka, and librdkafka may wait for its answer for ever."""
+    sender, customer = Sender(up), Customer()
+    sender.knows()
+    sender.loop(customer, events=["open"])
+    requests.get(sender.mail(message="m-1")["open"], timeout=20)
+    customer.wait(lambda calls: len(calls) == 1)
+    stages = ("capture", "enrich", "deliver", "console")
+    told = {pid: stage for stage in stages for pid in up.pids(stage)}
+    [broker] = up.pids("kafka.Kafka")
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        for pid in told:
+            os.kill(pid, signal.SIGTERM)
+        until(lambda: not any(pid in up.pids(stage) for pid, stage in told.items()), 30)
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    wait_ready(up.settings)
+    requests.get(sender.mail(message="m-2")["open"], timeout=20)
+    customer.wait(lambda calls: any(call.form["id"] == "m-2" for call in calls))
     customer.close()
 
 
