@@ -93,6 +93,9 @@ class Wire:
     def now(self) -> float:
         return time.time()
 
+    def tick(self) -> float:
+        return time.monotonic()
+
     def late(self) -> bool:
         return self.pulse.late
 
@@ -249,10 +252,13 @@ class Deliveries:
 
 
 def _jobs(batch: Batch) -> list[Job[Mark]]:
-    return [
-        Job(what := read(message, batch.topic), Mark(batch.ledger, message.offset() or 0), is_past(what, batch.topic))
-        for message in batch.messages
-    ]
+    return [_job(message, batch) for message in batch.messages]
+
+
+def _job(message: Message, batch: Batch) -> Job[Mark]:
+    what = read(message, batch.topic)
+    mark = Mark(batch.ledger, message.offset() or 0)
+    return Job(what, mark, is_past(what, batch.topic), len(message.value() or b""))
 
 
 class Deliver:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from zlib import crc32
 
 import msgspec
 
@@ -108,7 +109,7 @@ def signed(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Uns
 def judged(post: Post, sent: Sent, ladder: Ladder, failures: Failures, now: float) -> list[Record]:
     """What an answer leads to: the attempt's record, and what carries the delivery or its loop on."""
     attempts = post.delivery.attempts + 1
-    found = verdict(sent.reply, attempts, ladder, now)
+    found = verdict(sent.reply, attempts, ladder, now, _luck(post.delivery.id, attempts))
     records = [_attempt(post, sent, found)]
     if isinstance(found, Again):
         records.append(_retry(_failed(post, sent, found.error), found.due, ladder, now))
@@ -128,15 +129,24 @@ def _found_out(loop: Loop, found: Verdict, failures: Failures, now: float) -> li
             return failures.succeeded(loop, now)
 
 
-def held(delivery: Delivery, ladder: Ladder, now: float) -> Record:
-    """The record of a delivery that waits without an attempt, a rung higher each time."""
-    due = now + ladder.held(delivery.holds)
+def held(delivery: Delivery, ladder: Ladder, now: float, seconds: float | None = None) -> Record:
+    """The record of a delivery that waits without an attempt: so many seconds, or a rung higher each time."""
+    due = now + (ladder.held(delivery.holds) if seconds is None else seconds)
     return _retry(msgspec.structs.replace(delivery, holds=delivery.holds + 1), due, ladder, now)
 
 
 def onward(delivery: Delivery, ladder: Ladder, now: float) -> Record | None:
-    """The next link of a wait longer than its topic's; None where the delivery is due."""
-    return _retry(delivery, delivery.due, ladder, now) if delivery.due > now else None
+    """The next link of a wait longer than its topic's; None where the delivery is due.
+
+    It has left its topic: what is left is what the record said beyond that, whatever was done to the clock.
+    """
+    left = min(delivery.due - now, delivery.due - delivery.leaves)
+    return _retry(delivery, now + left, ladder, now) if left > 0 else None
+
+
+def _luck(delivery: str, attempts: int) -> float:
+    """From 0 to 1, another for each attempt of each delivery, and always the same for one."""
+    return crc32(f"{delivery} {attempts}".encode()) / 2**32
 
 
 def buried(delivery: Delivery, reason: str) -> Record:
