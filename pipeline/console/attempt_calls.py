@@ -7,11 +7,11 @@ from fastapi import Query
 
 from pipeline.console import again, attempts
 from pipeline.console.calls import Account
-from pipeline.console.console import Console
+from pipeline.console.console import Console, NotReadError, StillLookedForError
 from pipeline.console.problems import Problem
 from pipeline.console.questions import AttemptsAsked, StatsAsked
 from pipeline.console.shown import AgainShown, AttemptShown, AttemptsShown, StatsShown
-from pipeline.console.sought import sought
+from pipeline.console.sought import MOST_SECONDS, sought
 from pipeline.console.store import read
 from pipeline.console.store.read import Whose
 from pipeline.console.store.retention import Horizon, Limits, horizon
@@ -48,7 +48,11 @@ class AttemptCalls:
         """
         made = await self.one(account, loop, attempt)
         self._check_state(account, loop)
-        event = await self.event(account, made)
+        try:
+            event = await self.event(account, made, MOST_SECONDS + 2)
+        except (NotReadError, StillLookedForError) as failed:
+            why = str(failed) or "it is still looked for"
+            raise Problem("unavailable", f"nothing was sent, since its event was not read: {why}") from failed
         if event is None:
             raise Problem("gone", "the event of this attempt is no longer kept: it can't be sent again")
         known = self._check_state(account, loop)
@@ -65,9 +69,12 @@ class AttemptCalls:
             raise Problem("not-found", "there is no such attempt")
         return attempts.attempt(row)
 
-    async def event(self, account: str, attempt: AttemptShown) -> bytes | None:
-        """The event of an attempt, as it stands in `events`; None where it is no longer there."""
-        return await self._effects.past.event(sought(account, attempt.profile, attempt.event, attempt.at))
+    async def event(self, account: str, attempt: AttemptShown, seconds: float) -> bytes | None:
+        """The event of an attempt, as it stands in `events`; None where it is no longer there.
+
+        StillLookedForError after so many seconds, NotReadError where it can't be read.
+        """
+        return await self._effects.past.event(sought(account, attempt.profile, attempt.event, attempt.at), seconds)
 
     async def stats(self, account: Account, loop: str, asked: Annotated[StatsAsked, Query()]) -> StatsShown:
         """How many attempts were made over time, how they ended, how long they took. All are counted, for 30 days.

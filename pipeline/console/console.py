@@ -29,6 +29,14 @@ class Scan(NamedTuple):
     cut: bool
 
 
+class StillLookedForError(Exception):
+    """The search for an event goes on."""
+
+
+class NotReadError(Exception):
+    """The search for an event ended without an answer; the message says why, as a part of a sentence."""
+
+
 class Past(Protocol):
     """What Kafka knows of the past."""
 
@@ -40,8 +48,12 @@ class Past(Protocol):
         """Whether all before these offsets of `replays`, by partition, was posted once, or waits for a retry."""
         ...
 
-    def event(self, sought: Sought) -> Awaitable[bytes | None]:
-        """The event as it stands in `events`; None where it is not found within bounds of records and time."""
+    def event(self, sought: Sought, seconds: float) -> Awaitable[bytes | None]:
+        """The event as it stands in `events`; None where it is no longer there.
+
+        StillLookedForError after so many seconds: who asks again joins the same search. NotReadError where it ended
+        without an answer.
+        """
         ...
 
     def of_profile(self, account: str, profile: str, since: datetime) -> Awaitable[Scan | None]:

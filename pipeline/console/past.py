@@ -13,7 +13,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from pipeline import topics
-from pipeline.console.console import Scan
+from pipeline.console.console import NotReadError, Scan, StillLookedForError
 from pipeline.console.sought import MOST_READ, MOST_SECONDS, Sought, is_it
 from pipeline.kafka.murmur2 import partition_of
 from pipeline.kafka.seam import Kafka, Place, at_hand
@@ -28,6 +28,8 @@ AT_ONCE = 2000
 SCANNED = 20_000  # records of one partition
 MOST_EVENTS = 1000  # of one profile: its newest
 SCAN_SECONDS = 8.0
+LOST_SECONDS = 4.0  # beyond a search's own time: then it hangs at a question to a broker that is away
+KEPT_SECONDS = 5.0  # so long is known what a search came to, for a page that asks again each second
 # Twenty thousand records are 20 MB or so: by librdkafka's defaults a reader would hold 64 MB of them.
 READ_AHEAD = {"queued.max.messages.kbytes": 8192, "fetch.max.bytes": 4_000_000}
 
@@ -39,6 +41,7 @@ class Past:
         self._kafka = kafka
         self._thread = ThreadPoolExecutor(1, "past")
         self._searches = ThreadPoolExecutor(SEARCHES, "past-search")
+        self._sought: dict[Sought, tuple[float, asyncio.Future[bytes | None]]] = {}
 
     async def ranges(self, since: datetime, until: datetime) -> list[Range]:
         """Where the events stand that were written from `since` to before `until`, a range for each partition."""
@@ -48,9 +51,33 @@ class Past:
         """Whether all before these offsets of `replays`, by partition, was posted once, or waits for a retry."""
         return await self._on_thread(partial(self._delivered, ends))
 
-    async def event(self, sought: Sought) -> bytes | None:
-        """The event as it stands in `events`; None where it is not found within bounds of records and time."""
-        return await asyncio.get_running_loop().run_in_executor(self._searches, self._event, sought)
+    async def event(self, sought: Sought, seconds: float) -> bytes | None:
+        """The event as it stands in `events`; None where it is no longer there.
+
+        StillLookedForError after so many seconds: who asks again joins the same search. NotReadError where it ended
+        without an answer.
+        """
+        began, search = self._search(sought)
+        done, _ = await asyncio.wait([search], timeout=seconds)
+        if not done and time.monotonic() - began > MOST_SECONDS + LOST_SECONDS:
+            raise NotReadError("Kafka does not answer now")
+        if not done:
+            raise StillLookedForError
+        try:
+            return search.result()
+        except (KafkaException, TimeoutError, asyncio.CancelledError) as failed:
+            log.warning("an event was not read: %r", failed)
+            raise NotReadError("Kafka does not answer now") from failed
+
+    def _search(self, sought: Sought) -> "tuple[float, asyncio.Future[bytes | None]]":
+        """When the search began, and what it comes to; one that is under way, or just ended, is not begun again."""
+        if (known := self._sought.get(sought)) is not None:
+            return known
+        loop = asyncio.get_running_loop()
+        search = loop.run_in_executor(self._searches, self._event, sought)
+        search.add_done_callback(lambda _: loop.call_later(KEPT_SECONDS, self._sought.pop, sought, None))
+        self._sought[sought] = time.monotonic(), search
+        return self._sought[sought]
 
     async def of_profile(self, account: str, profile: str, since: datetime) -> Scan | None:
         """The profile's events that were written since then, among the newest 20,000 records of its partition.
@@ -87,7 +114,10 @@ class Past:
         place = topics.EVENTS, partition_of(sought.key, count)
         start = self._kafka.since([place], milliseconds(sought.since))[place]
         end = self._kafka.since([place], milliseconds(sought.until))[place]
-        return self._read(place, start, min(end, start + MOST_READ), sought) if start < end else None
+        found = self._read(place, start, min(end, start + MOST_READ), sought) if start < end else None
+        if found is None and end > start + MOST_READ:
+            raise NotReadError(f"it is not among the {MOST_READ:,} records that are looked through")
+        return found
 
     def _read(self, place: Place, start: int, end: int, sought: Sought) -> bytes | None:
         reader, deadline = self._kafka.reader(), time.monotonic() + MOST_SECONDS
@@ -104,7 +134,7 @@ class Past:
                         return value
                     if (message.offset() or 0) + 1 >= end:
                         return None
-            return None
+            raise NotReadError(f"it was not found within {MOST_SECONDS:.0f} seconds")
         finally:
             reader.close()
 

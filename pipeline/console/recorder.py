@@ -27,6 +27,7 @@ AT_ONCE = 500
 GATHER_SECONDS = 0.2  # a batch waits so long to become a large one; so long is an attempt unseen
 AGAIN_SECONDS = 1.0
 SWEEP_SECONDS = 60.0
+GROWN_SECONDS = 60.0  # so long may partitions that were added to the topic go unread
 STOP_SECONDS = 2.0
 # A few batches of ordinary attempts; by librdkafka's defaults a console that catches up would hold 100 MB of them.
 READ_AHEAD = {"queued.max.messages.kbytes": 8192, "max.partition.fetch.bytes": 262_144, "fetch.max.bytes": 2_000_000}
@@ -140,7 +141,13 @@ class Recorder:
     def _follow(self, reader: Consumer, connection: Connection) -> None:
         sweep: Iterator[int] | None = None
         sweep_at = time.monotonic()
+        grown_at = sweep_at + GROWN_SECONDS
         while not self._stopping.is_set():
+            if time.monotonic() >= grown_at:
+                grown_at = time.monotonic() + GROWN_SECONDS
+                if self._kafka.partitions([ATTEMPTS])[ATTEMPTS] > len(self._position):
+                    log.info("recorder: %s has more partitions now", self._topic)
+                    reader.assign(self._places(connection))
             messages = self._readable(reader.consume(self._pace.at_once, self._pace.gather))
             if messages:
                 self._write(connection, messages)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -9,6 +10,7 @@ import msgspec
 from confluent_kafka import KafkaException, TopicPartition
 
 from pipeline.console.live import Glance, Seen, Waiting, Wanted
+from pipeline.console.pulse import Pulse
 from pipeline.console.store.told import Told
 from pipeline.kafka.seam import Consumer, Kafka, Message, at_hand
 from pipeline.model.events import Event
@@ -64,6 +66,7 @@ class Watching:
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
         self._thread = ThreadPoolExecutor(1, "watching")
+        self._asking = ThreadPoolExecutor(1, "watching-pulse")
         self._watchers: set[Watcher] = set()
         self._task: asyncio.Task[None] | None = None
         self._live = False
@@ -93,7 +96,8 @@ class Watching:
         self._tell(live=False)
         if self._task is not None:
             await asyncio.wait([self._task])
-        self._thread.shutdown(wait=False)
+        for threads in (self._thread, self._asking):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self) -> None:
         while self._watchers and not self._closed:
@@ -113,11 +117,16 @@ class Watching:
     async def _while_watched(self) -> None:
         on_thread = asyncio.get_running_loop().run_in_executor
         reader = await on_thread(self._thread, self._open)
+        pulse = Pulse(lambda: self._asking.submit(self._kafka.ends, [(EVENTS, 0)]), time.monotonic())
         try:
             self._tell(live=True)
             while self._watchers and not self._closed:
                 accounts = frozenset(one.waiting.account for one in self._watchers)
-                self._hand(await on_thread(self._thread, partial(self._read, reader, accounts)))
+                read, seen = await on_thread(self._thread, partial(self._read, reader, accounts))
+                self._hand(seen)
+                # The reader stays where it is while Kafka is away: what was written meanwhile is seen after it.
+                if (live := pulse.beats(time.monotonic(), heard=read)) != self._live:
+                    self._tell(live=live)
         finally:
             await on_thread(self._thread, reader.close)
 
@@ -139,19 +148,20 @@ class Watching:
         reader.assign([TopicPartition(self._kafka.full(topic), number, end) for (topic, number), end in ends.items()])
         return reader
 
-    def _read(self, reader: Consumer, accounts: frozenset[str]) -> list[Seen]:
-        """What there is of these accounts; the rest is not even decoded."""
-        found: list[Seen] = []
+    def _read(self, reader: Consumer, accounts: frozenset[str]) -> tuple[bool, list[Seen]]:
+        """Whether anything was read, and what of it is these accounts'; the rest is not even decoded."""
+        read, found = False, list[Seen]()
         for message in at_hand(reader, AT_ONCE, GLANCE_SECONDS):
             error = message.error()
             if error is not None:
                 if error.fatal():
                     raise KafkaException(error)
                 continue
+            read = True
             one = self._seen(message, accounts)
             if one is not None:
                 found.append(one)
-        return found
+        return read, found
 
     def _seen(self, message: Message, accounts: frozenset[str]) -> Seen | None:
         value, topic = message.value() or b"", self._kafka.bare(message.topic() or "")

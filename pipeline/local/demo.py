@@ -8,9 +8,10 @@ from typing import Any
 
 import requests
 
-from pipeline.local.customer import Call, Customer
+from pipeline.local.customer import HOOK, Call, Customer
 from pipeline.settings import Settings
 
+NAME = "demo"  # of the account, and of its loop
 PROFILE = "jane"
 MAILING = "spring-sale"
 MESSAGE = "msg-1001"
@@ -30,7 +31,8 @@ class Demo(Thread):
         self._settings = settings
         self._admin_key = admin_key
         self._heard: set[str] = set()
-        self._customer = Customer(self._hear)
+        self._folder = settings.data / "demo-site"
+        self._customer = Customer(self._hear, self._folder, _port(settings.data / "demo_port"))
 
     @property
     def delivered(self) -> bool:
@@ -48,7 +50,8 @@ class Demo(Thread):
         key = self._account()
         console = Api(self._settings.console_url, key)
         for old in console.call("GET", "/v1/loops"):
-            console.call("DELETE", f"/v1/loops/{old['id']}")  # an earlier demo's: its customer is gone
+            if old["name"] == NAME and old["url"].endswith(HOOK):  # an earlier demo's: its customer knew another secret
+                console.call("DELETE", f"/v1/loops/{old['id']}")
         profile = {"email": "jane@example.com", "fields": {"city": "Utrecht"}, "interests": ["gardening"]}
         console.call("PUT", f"/v1/profiles/{PROFILE}", profile)
         console.call("PUT", f"/v1/mailings/{MAILING}", {"name": "Spring sale", "tags": ["sale", "spring"]})
@@ -58,6 +61,7 @@ class Demo(Thread):
         _tell(f"console  {self._settings.console_url}  account demo, API key {key}")
         _tell(f"pixel    {links['open']}")
         _tell(f"link     {links['clicks'][SHOP]}  -> {SHOP}")
+        _tell(f"site     {self._customer.origin}/  takes POSTs at any address; what is in {self._folder} stands on it")
         self._read_mail(links["open"], links["clicks"][SHOP])
 
     def _account(self) -> str:
@@ -65,12 +69,14 @@ class Demo(Thread):
         kept = self._settings.data / "demo_key"
         if kept.exists():
             return kept.read_text().strip()
-        made = Api(self._settings.console_url, self._admin_key).call("POST", "/v1/accounts", {"name": "demo"})
+        made = Api(self._settings.console_url, self._admin_key).call("POST", "/v1/accounts", {"name": NAME})
         _write_private(kept, made["api_key"])
         return str(made["api_key"])
 
     def _loop(self, console: "Api") -> None:
-        wish = {"name": "demo", "url": self._customer.url, "events": ["open", "click"], "format": "form"}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        _write_private(self._settings.data / "demo_port", str(self._customer.port))
+        wish = {"name": NAME, "url": self._customer.url, "events": ["open", "click"], "format": "form"}
         loop = console.call("POST", "/v1/loops", wish)
         self._customer.secret = loop["secret"]
         proof = loop["verification"]
@@ -85,10 +91,12 @@ class Demo(Thread):
         _tell("the mail was opened and its link clicked")
 
     def _hear(self, call: Call) -> None:
-        kind, word = call.first("type"), "signature good" if call.verified else "SIGNATURE BAD"
-        _tell(f"POST     {kind} by {call.first('recipient')} ({word}, {call.webhook_id})")
+        words = {True: "signature good", False: "SIGNATURE BAD", None: f"to {call.path}"}
+        kind = call.first("type") or "JSON"
+        who = call.first("recipient")
+        _tell(f"POST     {kind}{f' by {who}' if who else ''} ({words[call.verified]}, {call.webhook_id})")
         for name, value in call.told:
-            _tell(f"           {name} = {value}")
+            _tell(f"           {name} = {value}" if name else f"           {value}")
         if call.verified:
             self._heard.add(kind)
 
@@ -108,6 +116,14 @@ class Api:
         if not answer.ok:
             raise DemoError(f"{method} {path} was answered {answer.status_code}: {answer.text[:300]}")
         return answer.json() if answer.content else None
+
+
+def _port(kept: Path) -> int:
+    """The port of the demo before, so that loops made to it by hand go on; 0 where there was none."""
+    try:
+        return int(kept.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.cast import PASSWORD, Cast, cast
+from tests.console.running import ADMIN
 
 CHROMIUM = os.environ.get("LOOPWIRE_TEST_CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--headless", "--disable-quic", "--disable-background-networking"]
@@ -118,6 +119,24 @@ def tour(page: Page, one: Cast) -> Iterator[str]:
     yield from _of_a_loop(page, f"/loops/{one.loops['shop']}")
     page.goto("/nothing")
     yield "404"
+    yield from _beyond_loops(page)
+
+
+def _beyond_loops(page: Page) -> Iterator[str]:
+    """What happens, to whom, and how the installation stands."""
+    page.goto("/watch")
+    page.locator("#live-state.active").wait_for()
+    yield "live"
+    page.goto("/recipients?q=jane@mail.example")
+    yield "recipients"
+    page.goto("/recipients")
+    yield "recipients-none-asked"
+    page.context.clear_cookies()
+    page.goto("/login")
+    page.get_by_label("API key").fill(ADMIN)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="System").wait_for()
+    yield "system"
 
 
 def _of_a_loop(page: Page, shop: str) -> Iterator[str]:

@@ -4,13 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.console import pulse
+from pipeline.kafka.memory import Memory
 from tests.browser.cast import Cast
 
 pytest.importorskip("playwright")
 
 from tests.browser.screenshots import SCREENS, Screen, overflow, sign_in, window
 from tests.browser.test_pages import DESK, _objections, one
-from tests.console.running import ADMIN
+from tests.console.away import Away
+from tests.console.running import ADMIN, TOPICS, free_port, running
 from tests.console.test_pages_recipients import put_attempt, put_event
 
 if TYPE_CHECKING:
@@ -80,4 +83,47 @@ def test_who_signs_out_elsewhere_is_told(chromium: "Browser", one: Cast) -> None
     other.goto("/loops")
     other.locator("summary[aria-label^=Account]").click()
     other.get_by_role("button", name="Sign out").click()
-    page.get_by_text("Signed out, or the console stops.").wait_for()
+    page.get_by_text("Signed out. Load the page again.").wait_for()
+
+
+def test_a_watcher_is_told_that_kafka_is_gone_and_misses_nothing(
+    chromium: "Browser", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "ASK_SECONDS", 0.2)
+    monkeypatch.setattr(pulse, "PATIENCE_SECONDS", 0.2)
+    memory = Away(TOPICS)
+    with running(memory) as console:
+        key = console.account("acme")
+        page = window(chromium, DESK, console.url)
+        sign_in(page, key)
+        page.goto("/watch")
+        page.locator("#live-state.active").wait_for()
+        page.evaluate("window.same = true")
+        memory.here.clear()
+        page.locator("#live-state.failed").wait_for()
+        page.get_by_text("Kafka does not answer, so nothing new is known").wait_for()
+        put_event(memory, mailing="written-meanwhile")
+        assert page.locator("#live tbody tr").count() == 0
+        memory.here.set()
+        page.locator("#live-state.active").wait_for()
+        page.locator("#live tbody tr").filter(has_text="written-meanwhile").wait_for()
+        assert page.locator("#live-away").is_hidden()
+        assert page.evaluate("window.same")
+
+
+def test_a_console_that_starts_again_is_watched_again(chromium: "Browser") -> None:
+    memory, port = Memory(TOPICS), free_port()
+    with running(memory, console_port=port) as console:
+        key = console.account("acme")
+        page = window(chromium, DESK, console.url)
+        sign_in(page, key)
+        page.goto("/watch")
+        page.locator("#live-state.active").wait_for()
+        page.evaluate("window.same = true")
+    page.get_by_text("Connecting…").wait_for()
+    with running(memory, console_port=port):
+        page.locator("#live-state.active").wait_for()
+        put_event(memory, mailing="after-the-restart")
+        page.locator("#live tbody tr").filter(has_text="after-the-restart").wait_for()
+        assert page.evaluate("window.same")
+        page.goto("about:blank")

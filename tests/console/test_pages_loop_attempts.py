@@ -9,9 +9,12 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from pipeline.console import attempt_calls
+from pipeline.console.pages import attempt_pages
 from pipeline.kafka.memory import Memory
 from pipeline.model.deliveries import Delivery
 from tests.console.attempting import attempt, attempts, event, prove, until
+from tests.console.away import Away
 from tests.console.running import TOPICS, Console, rows, running
 from tests.console.visitor import Visitor, editor, viewer
 
@@ -145,6 +148,31 @@ def test_what_is_no_longer_kept_is_said_so_and_not_sent(cast: Cast) -> None:
     assert answer.headers["location"] == f"{cast.path}/{shown['id']}"
     assert "Nothing was sent: the event of this attempt is no longer kept" in cast.get(f"/{shown['id']}")
     assert rows(cast.memory, "replays") == []
+
+
+def test_while_kafka_is_away_an_attempt_is_shown_without_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt_pages, "SEARCH_SECONDS", 0.1)
+    monkeypatch.setattr(attempt_calls, "MOST_SECONDS", -1.9)
+    memory = Away(TOPICS)
+    with running(memory) as console:
+        key = console.account("acme")
+        loop = console.loop(key)["id"]
+        prove(console, memory, key, loop)
+        attempt(memory, loop, event(memory), response="oops, we are broken")
+        [shown] = attempts(console, key, loop)
+        visitor, path = editor(console, key), f"/loops/{loop}/attempts/{shown['id']}"
+        memory.here.clear()
+        answer = visitor.get(path)
+        assert answer.status_code == 200
+        assert "oops, we are broken" in answer.text
+        assert f'data-poll="{path}"' in answer.text
+        assert visitor.post(f"{path}/again").headers["location"] == path
+        assert "Nothing was sent: its event was not read: it is still looked for" in visitor.get(path).text
+        assert console.call("POST", f"/v1{path}/again", key).status_code == 503
+        memory.here.set()
+        until(lambda: "webhook-id: msg_" in visitor.get(path).text)
+        assert "data-poll" not in visitor.get(path).text
+        assert rows(memory, "replays") == []
 
 
 def test_a_viewer_a_stranger_and_a_form_from_elsewhere_send_nothing(cast: Cast) -> None:

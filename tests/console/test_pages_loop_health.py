@@ -101,12 +101,12 @@ def test_bars_stand_on_each_other_and_lines_break_where_nothing_was_sent() -> No
 
 
 def test_a_waterfall_has_the_steps_that_took_time() -> None:
-    whole = phases(TimingsShown(dns=10, connect=30, tls=60, first_byte=90, total=100))
+    whole = phases(TimingsShown(dns=10, connect=30, tls=60, first_byte=90, total=100), answered=True)
     assert [(one.name, one.start, one.length) for one in whole] == [
         ("DNS", 0, 10), ("Connect", 10, 20), ("TLS", 30, 30), ("Waiting", 60, 30), ("Reading", 90, 10),
     ]  # fmt: skip
-    kept = phases(TimingsShown(dns=0, connect=0, tls=0, first_byte=5, total=5))
+    kept = phases(TimingsShown(dns=0, connect=0, tls=0, first_byte=5, total=5), answered=True)
     assert [one.name for one in kept] == ["Waiting"]
-    failed = phases(TimingsShown(dns=1, connect=0, tls=0, first_byte=0, total=5000))
+    failed = phases(TimingsShown(dns=1, connect=0, tls=0, first_byte=4000, total=5000), answered=False)
     assert [one.name for one in failed] == ["DNS", "Until it failed"]
-    assert phases(TimingsShown(dns=0, connect=0, tls=0, first_byte=0, total=0)) == []
+    assert phases(TimingsShown(dns=0, connect=0, tls=0, first_byte=0, total=0), answered=False) == []

@@ -105,7 +105,7 @@ def test_a_secret_is_shown_on_its_own_loop_s_page_alone(cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"name": ""}, "Give the loop a name."),
+        ({"name": "x" * 201}, "Must have at most 200 characters."),
         ({"url": ""}, "Write where the POSTs go."),
         ({"url": "ftp://shop.example/"}, "Must begin with https:// or http://."),
         ({"url": "https://me:secret@shop.example/"}, "Has credentials in it: use headers for them."),
@@ -128,6 +128,16 @@ def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(
     assert told in found
     assert name == "name" or 'value="my shop"' in answer.text
     assert cast.console.call("GET", "/v1/loops", cast.key).json() == []
+
+
+def test_a_loop_without_a_name_is_called_like_its_host(cast: Cast) -> None:
+    form = {"name": " ", "url": "https://shop.example:8443/in", "events": "open", "machine": "yes"}
+    assert cast.visitor.post("/loops/new", form).status_code == 303
+    [made] = cast.console.call("GET", "/v1/loops", cast.key).json()
+    assert made["name"] == "shop.example:8443"
+    nothing = cast.visitor.post("/loops/new", form | {"url": ""}).text
+    assert ("url-wrong" in nothing, "name-wrong" in nothing) == (True, False)
+    assert "Give the loop a name" in cast.visitor.post(f"/loops/{made['id']}/settings", form).text
 
 
 def test_the_preview_is_what_would_be_sent(cast: Cast) -> None:

@@ -82,13 +82,21 @@ def test_anything_else_is_refused_in_the_same_words(cast: Cast, form: dict[str, 
         ("/\\evil.example", "/loops"),
         ("https://evil.example", "/loops"),
         ("/\t/evil.example", "/loops"),
+        ("///evil.example", "/loops"),
+        ("/loops\r\nset-cookie: a=b", "/loops"),
+        ("/\u2028/evil.example", "/loops"),
+        ("javascript:alert(1)", "/loops"),
         ("", "/loops"),
     ],
 )
 def test_one_comes_back_to_the_page_that_was_asked_for_and_to_no_other_site(
     cast: Cast, asked: str, location: str
 ) -> None:
-    assert Visitor(cast.console).by_key(cast.key, next=asked).headers["location"] == location
+    visitor = Visitor(cast.console)
+    assert visitor.by_key(cast.key, next=asked).headers["location"] == location
+    assert visitor.get("/login", params={"next": asked}).headers["location"] == location
+    back = visitor.post("/theme", {"theme": "dark", "back": asked}).headers
+    assert (back["location"], [one for one in back if "a=b" in back[one]]) == (location, [])
 
 
 def test_the_cookie_is_for_the_browser_alone(cast: Cast) -> None:
@@ -97,6 +105,21 @@ def test_the_cookie_is_for_the_browser_alone(cast: Cast) -> None:
     token = visitor.token()
     answer = visitor.post("/login", {"key": cast.key, "token": token}, headers={"x-forwarded-proto": "https"})
     assert _cookie(answer) == " httponly; max-age=43200; path=/; samesite=lax; secure"
+
+
+def test_no_cookie_of_before_is_a_session_and_another_sign_in_ends_the_one_before(cast: Cast) -> None:
+    fixed, visitor = "A" * 22, Visitor(cast.console)
+    for name in ("loopwire-visitor", "loopwire-session"):
+        visitor.session.cookies.set(name, fixed, domain="127.0.0.1", path="/")
+    assert not visitor.is_in
+    visitor.by_key(cast.key)
+    first = visitor.session.cookies.get("loopwire-session", domain="127.0.0.1") or ""
+    assert fixed not in first
+    kept = Visitor(cast.console)
+    kept.session.cookies.set("loopwire-session", first, domain="127.0.0.1", path="/")
+    assert kept.is_in
+    visitor.as_user("acme", "jane")
+    assert (visitor.is_in, kept.is_in) == (True, False)
 
 
 def test_signing_out_takes_the_cookie_away(cast: Cast) -> None:

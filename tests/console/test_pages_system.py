@@ -70,7 +70,8 @@ def test_stages_say_whether_they_are_ready_and_which_version_they_are(stage: Sta
         one = operator(console)
         page = " ".join(shown(one).split())
         assert f"capture http://127.0.0.1:{stage.port} Ready 9.8.7" in page
-        assert "enrich http://127.0.0.1:1 Not reached" in page
+        assert "enrich http://127.0.0.1:1 Not reached here" in page
+        assert "may be well: what it has left to do is under Lag" in page
         assert f"console this one Ready {__version__}" in page
         stage.ready[0] = 503
         assert "Not ready" in shown(one)

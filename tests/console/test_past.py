@@ -9,12 +9,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline import topics
+from pipeline.console import past as module
+from pipeline.console.console import NotReadError, StillLookedForError
 from pipeline.console.past import Past
 from pipeline.console.sought import is_it, sought
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.memory import Memory
 from pipeline.kafka.seam import Kafka
 from pipeline.model.ids import made_at, uuid7
+from tests.console.away import Away
 
 NOW = datetime.now(UTC)
 
@@ -46,13 +49,13 @@ def test_each_event_is_found_by_its_key_and_id(kafka: Kafka) -> None:
         past = Past(kafka)
         try:
             for profile in ("p0", "p77", "p199"):
-                assert await past.event(sought("acme", profile, events[profile], after)) == values[profile]
+                assert await past.event(sought("acme", profile, events[profile], after), 20) == values[profile]
             for account, profile, event, attempted in (
                 ("other", "nobody-s", events["p0"][:-1] + "x", after),
                 ("acme", "p0", uuid7(NOW, os.urandom(10)), after),
                 ("acme", "p0", "e-without-time", after - timedelta(hours=2)),
             ):
-                assert await past.event(sought(account, profile, event, attempted)) is None
+                assert await past.event(sought(account, profile, event, attempted), 20) is None
         finally:
             past.close()
 
@@ -87,3 +90,46 @@ def test_where_to_look_follows_from_the_id_or_else_from_the_attempt() -> None:
 )
 def test_only_the_event_s_own_id_counts(value: bytes, it: bool) -> None:
     assert is_it(value, "e1") is it
+
+
+def test_who_asks_again_joins_the_search_and_a_broker_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Away({topics.EVENTS: 4})
+    event = uuid7(NOW, os.urandom(10))
+    value, asked = _write(memory, {"jane": event})["jane"], sought("acme", "jane", event, datetime.now(UTC))
+    memory.here.clear()
+
+    async def look() -> None:
+        past = Past(memory)
+        try:
+            for _ in range(5):
+                with pytest.raises(StillLookedForError):
+                    await past.event(asked, 0.01)
+            monkeypatch.setattr(module, "LOST_SECONDS", -8.0)
+            with pytest.raises(NotReadError, match="Kafka does not answer now"):
+                await past.event(asked, 0.01)
+            memory.here.set()
+            assert await past.event(asked, 20) == value
+            assert memory.asked == 1
+        finally:
+            past.close()
+
+    asyncio.run(look())
+
+
+def test_what_stands_behind_too_many_records_is_not_said_to_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory({topics.EVENTS: 1})
+    monkeypatch.setattr(module, "MOST_READ", 3)
+    events = [uuid7(NOW, os.urandom(10)) for _ in range(5)]
+    for event in events:
+        _write(memory, {"jane": event})
+
+    async def look() -> None:
+        past = Past(memory)
+        try:
+            assert await past.event(sought("acme", "jane", events[2], datetime.now(UTC)), 20)
+            with pytest.raises(NotReadError, match="not among the 3 records"):
+                await past.event(sought("acme", "jane", events[4], datetime.now(UTC)), 20)
+        finally:
+            past.close()
+
+    asyncio.run(look())

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from pipeline.console.attempt_calls import AttemptCalls
-from pipeline.console.console import Console, StoreAwayError
+from pipeline.console.console import Console, NotReadError, StillLookedForError, StoreAwayError
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.pages import moments, refused
 from pipeline.console.pages.door import Door
@@ -23,6 +23,7 @@ from pipeline.console.shown import AttemptShown, AttemptsShown
 
 FILTERS = ("state", "type", "recipient", "from", "to", "delivery", "message", "event", "profile")
 STATES = {"delivered": "Delivered", "failed": "Failed", "retrying": "Retrying", "dead": "Dead"}
+SEARCH_SECONDS = 1.0  # that a page waits for an event; it is shown without, and asks again
 NONE = AttemptsShown(attempts=[], next_cursor=None)
 
 
@@ -71,12 +72,14 @@ class AttemptPages:
             others = await self._calls.attempts(visit.account, loop.id, same)
         except StoreAwayError as away:
             raise refused.no_store() from away
+        request, why = await self._request(visit, attempt)
         shown: dict[str, Any] = {
             "loop": loop,
             "attempt": attempt,
-            "request": await self._request(visit, attempt),
+            "request": request,
+            "why": why,
             "others": others.attempts,
-            "phases": phases(attempt.timings),
+            "phases": phases(attempt.timings, answered=attempt.status is not None),
         }
         return self._views.page(visit, "attempt.html", **shown)
 
@@ -88,17 +91,25 @@ class AttemptPages:
         except StoreAwayError as away:
             raise refused.no_store() from away
         except Problem as problem:
-            if problem.kind not in {"gone", "unverified"}:
+            if problem.kind not in {"gone", "unverified", "unavailable"}:
                 raise
-            told = Flash(f"Nothing was sent: {problem.detail}.", "bad")
+            detail = problem.detail.removeprefix("nothing was sent, since ")
+            told = Flash(f"Nothing was sent: {detail}.", "bad")
             return self._door.say(visit, to(f"/loops/{visit.loop}/attempts/{asked}"), told)
         told = Flash("It is on its way again, under the same id. Its new attempt is listed here once it was made.")
         return self._door.say(visit, to(_address(visit.loop, {"delivery": sent.delivery})), told)
 
-    async def _request(self, visit: Visit, attempt: AttemptShown) -> Request | None:
+    async def _request(self, visit: Visit, attempt: AttemptShown) -> tuple[Request | None, str]:
+        """The request, or none and why: `looking` while it is looked for, or a sentence."""
         loop = self._picture.loop(visit.account, visit.loop)
-        event = await self._calls.event(visit.account, attempt)
-        return None if loop is None or event is None else rebuilt(attempt, loop, event, self._seals)
+        try:
+            event = await self._calls.event(visit.account, attempt, SEARCH_SECONDS)
+        except StillLookedForError:
+            return None, "looking"
+        except NotReadError as failed:
+            return None, f"The event was not read: {failed}. Load the page again later."
+        request = None if loop is None or event is None else rebuilt(attempt, loop, event, self._seals)
+        return request, "" if request else "The event is no longer kept, so the request can't be shown, nor sent again."
 
 
 def _asked(visit: Visit, typed: dict[str, str]) -> AttemptsAsked:

@@ -85,7 +85,7 @@ class LivePages:
         return StreamingResponse(self._told(visit), headers=headers, media_type="text/event-stream")
 
     async def _told(self, visit: Visit) -> AsyncIterator[str]:
-        """Until the browser leaves, the session ends or the console stops."""
+        """Until the browser leaves, the session ends, of which it is told, or the console stops: it comes back then."""
         watcher = self._effects.watching.watch(visit.account, wanted_of(visit.query))
         live: bool | None = None
         spoke = self._effects.clock()
@@ -94,7 +94,8 @@ class LivePages:
             while self._ready():
                 glance = await watcher.next(CHECK_SECONDS)
                 if not self._door.is_in(visit):
-                    break
+                    yield _event("over", {})
+                    return
                 said = ""
                 if glance.live != live:
                     live = glance.live
@@ -102,11 +103,10 @@ class LivePages:
                 if glance.seen:
                     said += _event("rows", {"rows": self._rows(visit, glance.seen), "dropped": glance.dropped})
                 if not said and self._effects.clock() - spoke >= BEAT_SECONDS:
-                    said = ": still here\n\n"
+                    said = _event("state", {"live": live})  # the page counts on it: a line that broke is silent too
                 if said:
                     spoke = self._effects.clock()
                     yield said
-            yield _event("over", {})
         finally:
             self._effects.watching.leave(watcher)
 

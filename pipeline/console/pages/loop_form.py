@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
@@ -77,9 +78,12 @@ def of_loop(loop: LoopShown) -> Typed:
 
 
 def asked(given: Typed, *, new: bool) -> dict[str, Any]:
-    """What was typed, as the API takes it. A new loop's headers are always those that were typed."""
+    """What was typed, as the API takes it. A new loop's headers are always those that were typed.
+
+    One without a name is called like its address's host.
+    """
     body = {
-        "name": given["name"].strip(),
+        "name": given["name"].strip() or (_host(given["url"]) if new else ""),
         "url": given["url"].strip(),
         "events": list(given["events"]),
         "format": given["format"],
@@ -97,6 +101,8 @@ def asked(given: Typed, *, new: bool) -> dict[str, Any]:
 def checked(body: Mapping[str, Any], kind: type[Model]) -> tuple[Model | None, dict[str, str]]:
     """The API's form, or what is wrong in which field."""
     wrong = {name: told for name, told in NEEDED.items() if not body[name]}
+    if "url" in wrong:
+        wrong.pop("name", None)  # it may follow from the address
     try:
         return (None if wrong else kind.model_validate(dict(body))), wrong
     except ValidationError as invalid:
@@ -113,6 +119,13 @@ def filter_sentence(loop: LoopShown) -> str:
     parts += [] if loop.filter.machine else ["people only, no machines"]
     parts += [f"not changed by {_either(loop.filter.exclude_origins)}"] if loop.filter.exclude_origins else []
     return "; ".join(parts) or "everything"
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url.strip()).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def _either(words: Sequence[str]) -> str:

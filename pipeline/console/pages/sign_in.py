@@ -50,6 +50,8 @@ class SignIn:
         if session is None:
             wrong = "Account, name or password is wrong." if by == "user" else "This key opens no account."
             return self._page(visit, by, visit.form.get("next", ""), wrong)
+        if visit.session is not None:
+            self._door.signed_out(visit.session)  # by another window: whoever kept its cookie is out as well
         response = to(local("" if session.operator else visit.form.get("next", ""), _home(session)))
         self._door.signed_in(visit, response, session)
         return response

@@ -16,15 +16,17 @@ class Phase(NamedTuple):
     ms: float
 
 
-def phases(timings: TimingsShown) -> list[Phase]:
-    """The steps that took any time. The last of an attempt that failed is what it waited in."""
+def phases(timings: TimingsShown, *, answered: bool) -> list[Phase]:
+    """The steps that took any time. Without an answer the last is what it waited in until it failed."""
     found, before, whole = list[Phase](), 0.0, timings.total
     if whole <= 0:
         return found
     for name, label in STEPS:
+        if name == "first_byte" and not answered:
+            continue  # libcurl tells one of connections that were refused, too
         reached = min(getattr(timings, name), whole)
         if reached > before:
-            named = label if name != "total" or timings.first_byte > 0 else "Until it failed"
+            named = label if name != "total" or answered else "Until it failed"
             start, length = before / whole * 100, (reached - before) / whole * 100
             found.append(Phase(named, round(start, 2), round(length, 2), reached - before))
             before = reached

@@ -252,3 +252,18 @@ def test_a_server_that_goes_away_and_comes_back(postgres: Postgres, caplog: pyte
             postgres.start()
         until(database, count, 30)
     assert "loopwire@127.0.0.1" in caplog.text
+
+
+def test_partitions_that_are_added_are_recorded_without_a_restart(
+    store_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GROWN_SECONDS", 0.05)
+    memory, _ = filled(30)
+    with recording(store_url, memory) as database:
+        until(database, count, 30)
+        with memory.changed:
+            memory.logs[TOPIC] += [[], []]
+        memory.producer().produce(TOPIC, attempt(NOW, attempt=1000), b"lp_a", PARTITIONS + 1)
+        until(database, count, 31)
+        produce(memory, attempt(NOW, attempt=1001))
+        until(database, count, 32)
