@@ -3,23 +3,24 @@
 It decides who goes when; clocks, network and Kafka are the World's.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from pipeline.deliver.failing import Failures
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.lanes import IN_FLIGHT, PATIENCE_SECONDS, Lane, Queue
 from pipeline.deliver.room import Room
-from pipeline.deliver.stage import Post, Sent, Unseal, buried, held, judged, onward, prepared
+from pipeline.deliver.stage import Post, Sent, Unseal, buried, held, judged, onward, outcome_of, prepared
 from pipeline.deliver.verdict import Dead
-from pipeline.model.deliveries import Delivery
+from pipeline.model.deliveries import Delivery, Outcome
 from pipeline.model.standing import Standings
 from pipeline.record import Record
 
 Place = tuple[str, int]
 Mark = TypeVar("Mark")
+Why = Literal["full", "closed", "state"]  # a delivery is held
 
 HIGH, HIGH_BYTES = 200, 1024 * 1024  # records at hand, or bytes of them, from which a partition is paused
 LOW, LOW_BYTES = 50, 256 * 1024  # and below which it is resumed
@@ -124,6 +125,7 @@ class Dispatch(Generic[Mark]):
         self._tidy_at = TIDY
         self.lanes: dict[str, Lane[Job[Mark]]] = {}
         self.room = Room()
+        self.held = Counter[Why]()  # since somebody took note of it
 
     def take(self, place: Place, jobs: Iterable[Job[Mark]]) -> None:
         """Jobs of one partition, in the order of their offsets."""
@@ -151,19 +153,21 @@ class Dispatch(Generic[Mark]):
                     else:
                         self.room.release(job.size)
 
-    def answered(self, job: Job[Mark], post: Post, sent: Sent) -> None:
-        """A POST came to its end: what follows is written, and the next of its lane begins."""
+    def answered(self, job: Job[Mark], post: Post, sent: Sent) -> Outcome:
+        """A POST came to its end: what follows is written, and the next of its lane begins. What it came to."""
         loop, tick = post.loop.id, self._world.tick()
         lane = self.lanes[loop]
         lane.answered(job.past, sent.reply, job.began, tick)
         self.room.give(job.quick)
-        self._end(job, judged(post, sent, self._ladder, self._failures, self._world.now()))
+        records = judged(post, sent, self._ladder, self._failures, self._world.now())
+        self._end(job, records)
         if lane.closed(tick):
             self._spill(lane)
         self._drive(loop)
         self._take_turns()
         for place in self._blocked.pop(loop, ()):
             self._admit(place)
+        return outcome_of(records)
 
     def overdue(self) -> dict[str, float]:
         """By topic, for how many seconds the oldest that may go has been waiting here."""
@@ -204,7 +208,7 @@ class Dispatch(Generic[Mark]):
         queue = lane.queue(job.past)
         if lane.closed(tick) and self._standings.is_active(delivery.loop):
             self._world.begin(job)
-            self._world.end(job, [self._held(delivery)])
+            self._world.end(job, [self._held(delivery, "closed")])
             return True
         if queue.fits(job.size) and self.room.admit(job.size):
             self._world.begin(job)
@@ -317,23 +321,25 @@ class Dispatch(Generic[Mark]):
         for queue in (lane.now, lane.past):
             for job in queue.drain():
                 if self._world.owned(job) and isinstance(job.what, Delivery):
-                    self._end(job, [self._held(job.what)])
+                    self._end(job, [self._held(job.what, "closed")])
                 else:
                     self.room.release(job.size)
 
     def _without_post(self, delivery: Delivery, step: Record | Dead | str) -> Record:
         if isinstance(step, Record):
             return step
-        return buried(delivery, step.error) if isinstance(step, Dead) else self._held(delivery)
+        return buried(delivery, step.error) if isinstance(step, Dead) else self._held(delivery, "state")
 
     def _full(self, lane: Lane[Job[Mark]], queue: Queue[Job[Mark]], delivery: Delivery) -> Record:
         """The record of a delivery that finds its lane full: it comes back at its turn, where the lane has a pace."""
         now = self._world.now()
+        self.held["full"] += 1
         if (link := onward(delivery, self._ladder, now)) or lane.rate is None:
             return link or held(delivery, self._ladder, now)
         return held(delivery, self._ladder, now, lane.pace.book(lane.rate, len(queue.jobs), self._world.tick()))
 
-    def _held(self, delivery: Delivery) -> Record:
+    def _held(self, delivery: Delivery, why: Why) -> Record:
         """The record of a delivery that waits without an attempt; one in the middle of a long wait just goes on."""
         now = self._world.now()
+        self.held[why] += 1
         return onward(delivery, self._ladder, now) or held(delivery, self._ladder, now)

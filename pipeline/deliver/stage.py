@@ -118,6 +118,14 @@ def judged(post: Post, sent: Sent, ladder: Ladder, failures: Failures, now: floa
     return records + _found_out(post.loop, found, failures, now)
 
 
+def outcome_of(records: list[Record]) -> Outcome:
+    """What an attempt came to, by the records it led to: its own, and the one that carries its delivery on."""
+    topic = records[1].topic if len(records) > 1 else None
+    if topic == topics.DELIVERIES_DEAD:
+        return "dead"
+    return "again" if topic is not None and topic.startswith(topics.DELIVERIES_RETRY) else "delivered"
+
+
 def _found_out(loop: Loop, found: Verdict, failures: Failures, now: float) -> list[Record]:
     """What an answer says of the loop itself."""
     match found:

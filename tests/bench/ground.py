@@ -45,6 +45,17 @@ class Ground:
         admin = Admin(told)
         admin.apply(admin.plan())
 
+    @contextmanager
+    def beside(self, name: str) -> Iterator["Ground"]:
+        """Another ground on the same broker, for a process that runs at the same time."""
+        folder = self.folder / name
+        folder.mkdir()
+        made = Ground(self._broker, _told(self._broker, folder), self.pace)
+        try:
+            yield made
+        finally:
+            made.close()
+
     @property
     def environment(self) -> dict[str, str]:
         """The settings as a process is told them."""
