@@ -22,7 +22,7 @@ from pipeline.enrich.join import event_of, profile_tail, tags_tail
 from pipeline.kafka.seam import Message, Producer
 from pipeline.model.loops import Loop
 from pipeline.record import Record
-from pipeline.topics import ATTEMPTS, EVENTS
+from pipeline.topics import ATTEMPTS, EVENTS, retry_topic
 from tests.bench.figures import Implausible, percentiles
 from tests.bench.ground import Ground
 from tests.bench.mail import hit_records, hits, mailings, profiles
@@ -36,6 +36,7 @@ HANG_SECONDS = 30.0
 EVENTS_A_SECOND = 11.0  # some 200 POSTs a second to the 18
 STEADY = 30.0  # as often as the pace's steady seconds: five minutes
 ARRIVE_SECONDS = 60.0
+LADDER = "5s,1m,5m,30m,2h,6h,12h,24h,24h,24h"  # the default
 
 
 class Id(msgspec.Struct):
@@ -57,13 +58,14 @@ async def _measured(ground: Ground) -> dict[str, Any]:
     origin = await receiver.open()
     loops = [loop(number, origin) for number in range(WELL + 2)]
     alone = [replace(one, url=f"{one.url}/alone", verified_url=f"{one.url}/alone") for one in loops[:WELL]]
-    with ground.beside("alone") as other, ExitStack() as ending:
-        sides = [await _side(ground, loops, ending), await _side(other, alone, ending)]
+    with ground.beside("with", LADDER) as trial, ground.beside("alone", LADDER) as other, ExitStack() as ending:
+        sides = [await _side(trial, loops, ending), await _side(other, alone, ending)]
         await _delays(sides, receiver, ground.pace.warm)
-        meter = ground.meter(sides[0].process)
+        meters = [side.ground.meter(side.process) for side in sides]
         told, calm = await _delays(sides, receiver, ground.pace.steady * STEADY)
-        spent = meter.run(int(told["n"]))
-        attempts = ground.count(ATTEMPTS)
+        spent, calm_spent = (meter.run(int(told["n"])) for meter in meters)
+        attempts = trial.count(ATTEMPTS)
+        held = sum(trial.count(retry_topic(delay)) for delay in trial.settings.retry_ladder)
     receiver.close()
     return {
         "name": "isolation",
@@ -73,8 +75,10 @@ async def _measured(ground: Ground) -> dict[str, Any]:
         "cpu_s": round(spent.cpu_s, 2),
         "seconds": round(spent.seconds, 1),
         "attempts": attempts,
+        "retry_records": held,
         "baseline": round(calm["p99"], 2),
         "baseline_name": "p99 of the 18 alone, ms",
+        "baseline_cpu_s": round(calm_spent.cpu_s, 2),
         **{name: round(value, 2) for name, value in told.items() if name != "n"},
         **{f"baseline_{name}": round(value, 2) for name, value in calm.items() if name != "n"},
     }
