@@ -88,7 +88,7 @@ clean:
 
 .venv/demo.stamp: .venv/made.stamp pyproject.toml
 	@echo "installing Loopwire into .venv" >&2
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[local]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[disk,local]'
 	@touch $@
 
 .venv/dev.stamp: .venv/made.stamp pyproject.toml

@@ -32,7 +32,7 @@ class Stage(NamedTuple):
 
 
 FLOW = (
-    Stage("capture", "answers pixels and links, once the hit is safe", "capture/answer.py", (), (), (HITS,)),
+    Stage("capture", "answers pixels and links, once the hit is safe", "capture/answer.py", (), (ACCOUNTS,), (HITS,)),
     Stage("enrich", "joins a hit with its profile and its mailing's tags, tells what changed", "enrich/join.py",
           (HITS,), (PROFILES, TAGS), (EVENTS, HITS_DEAD)),
     Stage("route", "finds the loops that want an event, now or in a replay", "route/matching.py",
@@ -42,7 +42,7 @@ FLOW = (
           (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS, EVENTS)),
     Stage("console", "takes profiles, mailings and loops by API, shows attempts", "console/api.py",
           (ATTEMPTS,), (ACCOUNTS, LOOPS, LOOP_STATES, REPLAY_STATES),
-          (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS, EVENTS, REPLAYS)),
+          (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS, HITS, EVENTS, REPLAYS)),
 )  # fmt: skip
 
 

@@ -8,8 +8,16 @@ from pipeline import __version__
 
 Name = Literal[
     "loopwire_enrich_hits",
+    "loopwire_enrich_events",
     "loopwire_enrich_dead",
+    "loopwire_enrich_batch_hits",
+    "loopwire_enrich_lag_records",
+    "loopwire_enrich_lag_seconds",
+    "loopwire_enrich_unfinished_seconds",
     "loopwire_enrich_table_rows",
+    "loopwire_enrich_table_bytes",
+    "loopwire_enrich_load_seconds",
+    "loopwire_enrich_commit_seconds",
     "loopwire_route_records",
     "loopwire_deliver_attempts",
     "loopwire_deliver_seconds",
@@ -40,7 +48,7 @@ def gauge(name: Name, meaning: str, *labels: str) -> Gauge:
 
 
 def histogram(name: Name, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-    """How long something took, in seconds."""
+    """How long something took, in seconds, or how much it was."""
     return Histogram(name, meaning, labels, buckets=buckets)
 
 

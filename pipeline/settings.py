@@ -184,6 +184,8 @@ class Settings(BaseSettings):
     spool_deadline: Duration = timedelta(milliseconds=150)
     spool_limit: Annotated[int, BeforeValidator(_size)] = 2 * 2**30
     table_store: Literal["memory", "disk"] = "memory"
+    bad_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    bad_in_row: Annotated[int, Field(ge=0)] = 100
     recheck: Annotated[timedelta | None, BeforeValidator(_off_or_duration)] = timedelta(days=7)
     topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,60}$")] = ""
     topic_partitions: Annotated[int, Field(ge=1, le=1000)] = 12

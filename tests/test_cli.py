@@ -71,6 +71,7 @@ def test_the_map_is_the_pipeline_on_one_screen() -> None:
         out
         == """\
 capture  answers pixels and links, once the hit is safe  (capture/answer.py)
+  tables accounts
   writes hits
 
 enrich   joins a hit with its profile and its mailing's tags, tells what changed  (enrich/join.py)
@@ -91,7 +92,7 @@ deliver  posts, signed, and judges the answer  (deliver/verdict.py)
 console  takes profiles, mailings and loops by API, shows attempts  (console/api.py)
   reads  attempts
   tables accounts, loops, loop-states, replay-states
-  writes accounts, loops, replay-states, profiles, tags, events, replays
+  writes accounts, loops, replay-states, profiles, tags, hits, events, replays
 """
     )
     assert len(out.splitlines()) <= 40

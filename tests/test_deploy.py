@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 
-from pipeline import __version__, flow, settings
+from pipeline import __version__, flow, metrics, settings
+from pipeline.enrich import figures
 from pipeline.local.broker import QUICK
 from pipeline.settings import Settings
 from tests.brokers import OFFICIAL, variables
@@ -20,6 +22,19 @@ BROKERS = [name for name in SERVICES if name.startswith("kafka-")]
 OURS = [name for name in SERVICES if name not in BROKERS]
 WITHIN = {"route": "deliver"}  # the router lives in the deliver process
 SECRETS = {"LOOPWIRE_ADMIN_KEY", "LOOPWIRE_MASTER_KEY", "LOOPWIRE_TOKEN_KEYS"}
+
+
+def test_the_metrics_of_enrich_are_told_as_they_are() -> None:
+    assert figures.READ  # they are made there
+    rows = re.findall(
+        r"^\| `(loopwire_enrich_\w+)` \| (.*?)(?: \(histogram\))? \|$", (DEPLOY / "README.md").read_text(), re.MULTILINE
+    )
+    made = {one.name: one for one in REGISTRY.collect() if one.name.startswith("loopwire_enrich_")}
+    told = {name + ("_total" if one.type == "counter" else ""): one.documentation for name, one in made.items()}
+    assert dict(rows) == told
+    assert {name.removesuffix("_total") for name, _ in rows} == {
+        name for name in metrics.NAMES if name.startswith("loopwire_enrich_")
+    }
 
 
 def test_each_stage_of_the_flow_is_a_service_of_its_name() -> None:
@@ -93,5 +108,5 @@ def test_the_brokers_differ_in_their_name_alone_and_have_the_timeouts_that_the_r
 def test_what_must_survive_is_on_volumes() -> None:
     named = yaml.safe_load(TEXT)["volumes"]
     mounted = {volume.partition(":")[0]: name for name in SERVICES for volume in SERVICES[name].get("volumes", ())}
-    assert mounted == {name: name for name in (*BROKERS, "capture", "console")}
+    assert mounted == {name: name for name in (*BROKERS, "capture", "enrich", "console")}
     assert set(named) == set(mounted)

@@ -22,7 +22,7 @@ LINE = ("capture", "enrich", "route", "deliver")
 STAGES = (*LINE, "console")
 # Names are without `pipeline.`; a stage's file that is not named here is on the floor of rules.
 FLOORS = {"": 0, "model": 0, "topics": 1, "record": 1, "settings": 1, "data": 1, "keys": 1, "metrics": 1, "schemas": 1,
-          "guard": 1, "verification": 1, **dict.fromkeys(STAGES, 2),
+          "guard": 1, "verification": 1, **dict.fromkeys(STAGES, 2), "links": 2,
           "kafka": 3, "outbound": 3, "health": 3, **{f"{one}.run": 4 for one in STAGES},
           "flow": 5, "cli": 5, "local": 5, "__main__": 5}  # fmt: skip
 WORLD = {"asyncio", "confluent_kafka", "http", "multiprocessing", "os", "pycurl", "random", "requests", "secrets",
@@ -31,13 +31,18 @@ WORLD = {"asyncio", "confluent_kafka", "http", "multiprocessing", "os", "pycurl"
 DOORS = {
     "route.rereads": "reads events again for route's run.py",
     "capture.workers": "forks, watches and ends capture's processes for its run.py",
+    "capture.following": "follows what accounts chose, on a thread, for capture's run.py",
     "console.follower": "reads topics on a thread for console's run.py",
     "deliver.rechecks": "looks for verification files again for deliver's run.py",
     "console.watching": "reads what happens now for console's run.py",
     "console.probing": "asks stages and Kafka how they are for console's run.py",
     "enrich.joiner": "joins and writes on the event loop for enrich's run.py",
+    "enrich.refusals": "holds what Kafka refused for good for enrich's run.py",
     "enrich.telling": "tells changes of profiles for enrich's run.py",
     "enrich.rewind": "reads hits of before again for enrich's run.py",
+    "enrich.disk": "keeps profiles in DATA for enrich's run.py",
+    "enrich.shelf": "keeps those of one partition",
+    "enrich.store": "keeps them in RocksDB",
     "console.past": "asks Kafka of the past for console's run.py",
     "console.recorder": "reads attempts into the store for console's run.py",
     "console.store.database": "holds the connections of the store for console's run.py",

@@ -36,6 +36,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "retry_ladder": tuple(timedelta(seconds=one) for one in ladder),
         "allow_networks": (), "egress_proxy": "", "trusted_proxies": (), "ip_policy": "full",
         "spool_deadline": timedelta(milliseconds=150), "spool_limit": 2 * 1024**3, "table_store": "memory",
+            "bad_share": 0.5, "bad_in_row": 100,
         "recheck": timedelta(days=7), "topic_prefix": "", "topic_partitions": 12, "topic_replication": 1,
         "database_url": "", "schema_registry": "", "api_url": "", "api_key": "",
     }  # fmt: skip

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from pipeline.capture.choices import NOTHING, Chosen
 from pipeline.capture.destination import location
 from pipeline.capture.privacy import Privacy, ip_of
-from pipeline.capture.tokens import Link, read
+from pipeline.capture.tokens import Kind, Link, read
 from pipeline.model.hits import AnyHit, Click, Open, Unsubscribe
 from pipeline.model.ids import uuid7
 
@@ -50,6 +51,9 @@ class Request(NamedTuple):
     useragent: str | None = None
     referer: str | None = None
     forwarded: tuple[str, ...] = ()
+    host: str = ""  # the header, where accounts have domains of their own
+    gpc: bool = False
+    dnt: bool = False
 
 
 class Response(NamedTuple):
@@ -70,10 +74,11 @@ class Answer(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What an installation decides: its TOKEN_KEYS, and what is kept of people."""
+    """What an installation decides: its TOKEN_KEYS, and what is kept of people; and what its accounts chose."""
 
     keys: Mapping[str, bytes]
     privacy: Privacy = Privacy()
+    chosen: Chosen = NOTHING
 
 
 PIXEL = Response(200, (("Content-Type", "image/gif"), ("Cache-Control", _NEVER)), GIF)
@@ -98,42 +103,53 @@ def answer(request: Request, rules: Rules, random: bytes) -> Answer:
         case "u" if request.method == "POST":
             return _unsubscribe(rest, request, rules, random)
         case "u":
-            return _page(rest, rules) if reads else _refused("page", *READS, "POST")
+            return _page(rest, request, rules) if reads else _refused("page", *READS, "POST")
         case "robots.txt" if not rest:
             return Answer("other", ROBOTS) if reads else _refused("other", *READS)
     return Answer("other", NOT_FOUND)
 
 
 def _open(rest: str, request: Request, rules: Rules, random: bytes) -> Answer:
-    link = read(rest.removesuffix(".gif"), rules.keys, "open")
+    link = _read(rest.removesuffix(".gif"), request, rules, "open")
     if link is None:
         return Answer("open", PIXEL, bad=True)
+    if rules.chosen.is_unregistered(link.account, link.mailing):
+        return Answer("open", PIXEL)
     return Answer("open", PIXEL, Open(**_seen(link, request, rules, random)))
 
 
 def _click(rest: str, request: Request, rules: Rules, random: bytes) -> Answer:
-    link = read(rest, rules.keys, "click")
+    link = _read(rest, request, rules, "click")
     if link is None or link.url is None:
         return Answer("click", NOT_FOUND, bad=True)
     try:
         there = location(link.url)
     except ValueError:  # signed by who holds the key, and still no place to send a reader
         return Answer("click", NOT_FOUND, bad=True)
-    hit = Click(url=link.url, **_seen(link, request, rules, random))
-    return Answer("click", Response(302, (("Location", there), *_UNSEEN)), hit)
+    response = Response(302, (("Location", there), *_UNSEEN))
+    if rules.chosen.is_unregistered(link.account, link.mailing):
+        return Answer("click", response)
+    return Answer("click", response, Click(url=link.url, **_seen(link, request, rules, random)))
 
 
 def _unsubscribe(rest: str, request: Request, rules: Rules, random: bytes) -> Answer:
-    link = read(rest, rules.keys, "unsubscribe")
+    """A hit whatever the account chose: who wants no more mail must be heard."""
+    link = _read(rest, request, rules, "unsubscribe")
     if link is None:
         return Answer("unsubscribe", NOT_FOUND, bad=True)
     return Answer("unsubscribe", DONE, Unsubscribe(**_seen(link, request, rules, random)))
 
 
-def _page(rest: str, rules: Rules) -> Answer:
+def _page(rest: str, request: Request, rules: Rules) -> Answer:
     """Scanners follow every link of a mail, so a GET changes nothing (RFC 8058 3.2)."""
-    link = read(rest, rules.keys, "unsubscribe")
+    link = _read(rest, request, rules, "unsubscribe")
     return Answer("page", NOT_FOUND, bad=True) if link is None else Answer("page", PAGE)
+
+
+def _read(token: str, request: Request, rules: Rules, kind: Kind) -> Link | None:
+    """What the token says; nothing where it is another account's than the domain is."""
+    link = read(token, rules.keys, kind)
+    return None if link is None or rules.chosen.is_foreign(request.host, link.account) else link
 
 
 def _refused(asked: Asked, *allowed: str) -> Answer:
@@ -144,6 +160,8 @@ def _refused(asked: Asked, *allowed: str) -> Answer:
 
 def _seen(link: Link, request: Request, rules: Rules, random: bytes) -> dict[str, Any]:
     """The fields that all hits have."""
+    asks = request.gpc or request.dnt
+    hidden = asks and rules.chosen.obeys(link.account)
     return {
         "id": uuid7(request.at, random),
         "account": link.account,
@@ -151,11 +169,16 @@ def _seen(link: Link, request: Request, rules: Rules, random: bytes) -> dict[str
         "mailing": link.mailing,
         "message": link.message,
         "at": request.at,
-        "ip": ip_of(request.peer, request.forwarded, rules.privacy),
-        "useragent": _bounded(request.useragent, MAX_USERAGENT),
+        "ip": None if hidden else ip_of(request.peer, request.forwarded, rules.privacy),
+        "useragent": None if hidden else _bounded(request.useragent, MAX_USERAGENT),
         "referer": _bounded(request.referer, MAX_REFERER),
         "method": request.method,
+        **(_signals(request) if asks else {}),
     }
+
+
+def _signals(request: Request) -> dict[str, bool]:
+    return {name: True for name, sent in (("gpc", request.gpc), ("dnt", request.dnt)) if sent}
 
 
 def _bounded(text: str | None, most: int) -> str | None:

@@ -26,8 +26,9 @@ from granian._granian import SocketHolder
 from granian.constants import HTTPModes
 from granian.server.embed import Server
 
-from pipeline.capture import counts, workers
+from pipeline.capture import counts, following, workers
 from pipeline.capture.answer import Request, Response, Rules, answer
+from pipeline.capture.choices import Chosen
 from pipeline.capture.privacy import Privacy
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
@@ -127,6 +128,10 @@ class Capture:
             tasks.create_task(self._watch())
             tasks.create_task(self._probe())
 
+    def choose(self, chosen: Chosen) -> None:
+        """What accounts chose, from now on; from any thread."""
+        self._rules = self._rules._replace(chosen=chosen)
+
     @property
     def waiting(self) -> int:
         """How many hits wait for their ack."""
@@ -169,6 +174,9 @@ class Capture:
             headers.get("user-agent"),
             headers.get("referer"),
             tuple(headers.get_all("x-forwarded-for")) if self._rules.privacy.trusted else (),
+            (headers.get("host") or "") if self._rules.chosen.owners else "",
+            headers.get("sec-gpc") == "1",
+            headers.get("dnt") == "1",
         )
 
     async def _safe(self, hit: AnyHit) -> bool:
@@ -291,13 +299,17 @@ def _try_out(settings: Settings) -> None:
 def serve(settings: Settings, connect: Callable[[], Kafka]) -> None:
     """The stage over any Kafka; each worker connects for itself."""
     keys = link_keys(settings)
-    rules = Rules(keys, Privacy(settings.ip_policy, settings.trusted_proxies, _hash_key(keys)))
+    file, own = settings.data / following.FILE, settings.tracking_url
+    privacy = Privacy(settings.ip_policy, settings.trusted_proxies, _hash_key(keys))
+    rules = Rules(keys, privacy, following.kept(file, own))
     listener = _listen(settings)
     seats = settings.capture_workers or os.cpu_count() or 1
     rows = _rows(seats)
 
     def work(seat: int, lifeline: int) -> None:
-        uvloop.run(_work(Capture(connect(), rules, rows, seat), listener, lifeline))
+        capture = Capture(connect(), rules, rows, seat)
+        following.Following(connect(), own, None if seat else file, capture.choose).start()
+        uvloop.run(_work(capture, listener, lifeline))
 
     _allow_connections()
     log.info("capture: %d workers at %s", seats, settings.tracking_url)

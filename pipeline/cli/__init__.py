@@ -8,7 +8,7 @@ import typer
 from confluent_kafka import KafkaException
 
 from pipeline import settings, topics
-from pipeline.cli import accounts, as_code, load, loops, registry, replay, stages, tail
+from pipeline.cli import accounts, as_code, hits, load, loops, mail, privacy, registry, replay, rewriting, stages, tail
 from pipeline.cli.mistakes import Mistake
 from pipeline.cli.screen import warn
 from pipeline.local.family import end_with_parent
@@ -16,6 +16,7 @@ from pipeline.local.family import end_with_parent
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(stages.app)
 app.add_typer(replay.app)
+app.add_typer(rewriting.app)
 loops.app.add_typer(as_code.app)
 # What typer raises of a command that was mistyped. It has no public name, and another home in each of its versions.
 USAGE: type[Exception] = typer.BadParameter.__mro__[1]
@@ -23,6 +24,9 @@ for name, commands in (
     ("accounts", accounts.app),
     ("profiles", load.profiles_app),
     ("mailings", load.mailings_app),
+    ("hits", hits.app),
+    ("mail", mail.app),
+    ("privacy", privacy.app),
     ("loops", loops.app),
     ("tail", tail.app),
     ("topics", registry.topics_app),

@@ -20,6 +20,11 @@ app = typer.Typer(no_args_is_help=True, help="Accounts, their keys and users.")
 app.add_typer(users.app, name="users")
 Name = Annotated[str, typer.Argument(help="1 to 40 of a-z, 0-9 and -; it is the account's id.", show_default=False)]
 
+Domains = Annotated[
+    list[str] | None, typer.Argument(metavar="[DOMAIN]...", help="t.shop.example, or with another scheme than https.")
+]
+NoDomains = Annotated[bool, typer.Option("--none", help="Take all domains away.")]
+
 
 @app.command()
 def add(name: Name, key: AdminKey = "", as_json: AsJson = False) -> None:
@@ -44,12 +49,34 @@ def list_(as_json: AsJson = False) -> None:
         warn("there are no accounts yet: `loopwire accounts add NAME` makes one")
 
 
+@app.command()
+def domains(
+    name: Name, domain: Domains = None, none: NoDomains = False, key: AdminKey = "", as_json: AsJson = False
+) -> None:
+    """Shows the account's own domains for tracking links; sets them where some are given, the first for new links.
+
+    Each must lead to capture, which sees its name in the header Host, and takes no other account's tokens there.
+    """
+    api, place = Api(caller.admin(settings.read(), key)), path("accounts", name, "domains")
+    if domain and none:
+        raise Mistake("give domains or --none")
+    wish = {"domains": domain or []}
+    shown = api.call("PUT", place, wish) if domain or none else api.call("GET", place)
+    if as_json:
+        say_json(shown)
+    elif shown["domains"]:
+        for one in shown["domains"]:
+            say(one)
+    else:
+        warn(f"{name} has no domain of its own: its links lead where everybody's do")
+
+
 @app.command(name="key")
 def key_(name: Name, as_json: AsJson = False) -> None:
     """The account's token key, `kid:base64`, for a sender who signs tracking links by itself.
 
-    It is derived from LOOPWIRE_TOKEN_KEYS (or the keys in DATA) and can sign for no other account. The format of
-    tokens is described in pipeline/capture/tokens.py.
+    It is derived from LOOPWIRE_TOKEN_KEYS (or the keys in DATA) and can sign for no other account. docs/links.md
+    shows its use from Python; the format of tokens is described in pipeline/capture/tokens.py.
     """
     from pipeline.capture.tokens import signing_key  # noqa: PLC0415
 

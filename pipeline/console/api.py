@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Match
 
 from pipeline import __version__
 from pipeline.console import docs, problems
+from pipeline.console.account_calls import AccountCalls
 from pipeline.console.attempt_calls import AttemptCalls
 from pipeline.console.calls import KEY, AccountCall, AdminCall, LargeCall, LinesCall
 from pipeline.console.console import Console, StoreAwayError
@@ -20,7 +21,7 @@ from pipeline.console.health import Health
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
 from pipeline.console.measured import Measured
-from pipeline.console.openapi import LINES, PROBLEM, Api
+from pipeline.console.openapi import HITS, LINES, PROBLEM, Api
 from pipeline.console.pages import routes as pages
 from pipeline.console.problems import Problem
 from pipeline.console.replay_calls import ReplayCalls
@@ -36,14 +37,18 @@ def build(console: Console) -> FastAPI:
     app = Api(title="Loopwire", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.console = console
     health, mail, loops = Health(console), MailCalls(console), LoopCalls(console)
+    chosen = AccountCalls(console)
     replays = _replays(ReplayCalls(console))
     for routes in (
         _health(health),
         _admin(mail),
         _users(UserCalls(console)),
+        _domains(chosen),
+        _privacy(chosen),
         _mail(mail),
         _lines(mail),
         _track(mail),
+        _hits(mail),
         _loops(loops),
         replays,
     ):
@@ -66,6 +71,20 @@ def _health(calls: Health) -> APIRouter:
 def _admin(calls: MailCalls) -> APIRouter:
     routes = _router(AdminCall, "Accounts")
     routes.add_api_route("/accounts", calls.add_account, methods=["POST"], status_code=201)
+    return routes
+
+
+def _domains(calls: AccountCalls) -> APIRouter:
+    routes = _router(AdminCall, "Accounts")
+    routes.add_api_route("/accounts/{account}/domains", calls.domains, methods=["GET"])
+    routes.add_api_route("/accounts/{account}/domains", calls.put_domains, methods=["PUT"])
+    return routes
+
+
+def _privacy(calls: AccountCalls) -> APIRouter:
+    routes = _router(AccountCall, "Privacy")
+    routes.add_api_route("/privacy", calls.privacy, methods=["GET"])
+    routes.add_api_route("/privacy", calls.put_privacy, methods=["PUT"])
     return routes
 
 
@@ -98,9 +117,22 @@ def _lines(calls: MailCalls) -> APIRouter:
     return routes
 
 
+def _hits(calls: MailCalls) -> APIRouter:
+    routes = _router(LinesCall, "Hits")
+    routes.add_api_route(
+        "/hits",
+        calls.load_hits,
+        methods=["POST"],
+        status_code=202,
+        response_model_exclude_defaults=True,
+        openapi_extra=HITS,
+    )
+    return routes
+
+
 def _track(calls: MailCalls) -> APIRouter:
     routes = _router(LargeCall, "Links")
-    routes.add_api_route("/track", calls.track, methods=["POST"])
+    routes.add_api_route("/track", calls.track, methods=["POST"], response_model_exclude_none=True)
     return routes
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from pipeline.capture.rewrite import PIXEL
 from pipeline.console.problems import Kind, Problem, Wrong
 
 
@@ -83,6 +84,16 @@ SUM = {"attempts": 1204, "delivered": 1190, "retrying": 13, "dead": 1, "latency"
 NONE = {"attempts": 0, "delivered": 0, "retrying": 0, "dead": 0, "latency": None}
 USER = {"account": "shop", "name": "jane", "role": "editor", "created_at": "2026-03-20T09:00:00Z"}
 TOKEN = "1.k1.AbCdEf"  # noqa: S105 (shortened, and of no key)
+DOMAINS = {"account": "shop", "domains": ["https://t.shop.example"]}
+PRIVACY = {"obey_signals": True, "unregistered": ["works-council"]}
+HIT = {
+    "type": "failure",
+    "profile": "jane",
+    "mailing": "spring-sale",
+    "message": "spring-sale.jane",
+    "at": "2026-03-20T09:00:00Z",
+    "details": {"code": 550, "extended": "5.1.1", "description": "no such user"},
+}
 
 EXAMPLES: dict[str, Example] = {
     "POST /v1/accounts": Example(
@@ -96,6 +107,10 @@ EXAMPLES: dict[str, Example] = {
         {"password": "correct horse battery staple"}, USER | {"password": None}
     ),
     "DELETE /v1/accounts/{account}/users/{user}": Example(),
+    "GET /v1/accounts/{account}/domains": Example(None, DOMAINS),
+    "PUT /v1/accounts/{account}/domains": Example({"domains": ["t.shop.example"]}, DOMAINS),
+    "GET /v1/privacy": Example(None, PRIVACY),
+    "PUT /v1/privacy": Example(PRIVACY, PRIVACY),
     "PUT /v1/profiles/{profile}": Example(PROFILE),
     "DELETE /v1/profiles/{profile}": Example(),
     "POST /v1/profiles": Example(
@@ -110,12 +125,24 @@ EXAMPLES: dict[str, Example] = {
             "mailing": "spring-sale",
             "message": "spring-sale.jane",
             "links": ["https://shop.example/spring"],
+            "html": '<p><a href="https://shop.example/sale?a=1&amp;b=2">Sale</a></p>',
         },
         {
             "open": f"https://t.example.com/o/{TOKEN}.gif",
-            "clicks": {"https://shop.example/spring": f"https://t.example.com/c/{TOKEN}"},
+            "clicks": {
+                "https://shop.example/spring": f"https://t.example.com/c/{TOKEN}",
+                "https://shop.example/sale?a=1&b=2": f"https://t.example.com/c/{TOKEN}",
+            },
             "unsubscribe": f"https://t.example.com/u/{TOKEN}",
+            "html": f'<p><a href="https://t.example.com/c/{TOKEN}">Sale</a></p>'
+            + PIXEL.format(f"https://t.example.com/o/{TOKEN}.gif"),
         },
+    ),
+    "POST /v1/hits": Example(
+        HIT,
+        {"accepted": 1, "rejected": [{"line": 2, "error": "link: is no tracking link of this account"}]},
+        '{"type": "bounce", "profile": "jane", "mailing": "spring-sale"}\n'
+        f'{{"type": "abuse", "link": "https://t.example.com/u/{TOKEN}"}}\n',
     ),
     "POST /v1/loops": Example(
         WISHES | {"headers": {"Authorization": "Basic c2hvcDpodW50ZXIy"}}, LOOP | {"secret": SECRET}

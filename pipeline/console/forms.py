@@ -15,6 +15,8 @@ from pipeline.model.loops import Format
 LoopEvent = Literal["loop.failing", "loop.disabled", "loop.ownership", "loop.recovered"]
 Event = Literal[EventType, LoopEvent]
 
+HitType = Literal["delivery", "bounce", "failure", "abuse", "unsubscribe"]
+
 MOST_LINKS = 10_000
 
 
@@ -23,10 +25,6 @@ def _destination(url: str) -> str:
         return destination.checked(url)
     except ValueError as wrong:
         raise ValueError(f"{url[:200]!r} can't be tracked: {wrong}") from wrong
-
-
-def _not_yet(_given: object) -> None:
-    raise ValueError("can't be rewritten by this version: send the mail's links instead")
 
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -39,6 +37,7 @@ Fields = Annotated[dict[str, Any], AfterValidator(values.shallow)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[list[Word], Field(max_length=1000)]
 LoopUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(values.loop_url)]
+TrackingBase = Annotated[str, Field(max_length=300), AfterValidator(values.tracking_base)]
 Events = Annotated[list[Event], Field(min_length=1), AfterValidator(values.distinct)]
 Moment = Annotated[datetime, BeforeValidator(values.moment, json_schema_input_type=str)]
 Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(values.custom_headers)]
@@ -52,6 +51,23 @@ class Form(BaseModel):
 
 class AccountForm(Form):
     name: AccountName
+
+
+class DomainsForm(Form):
+    domains: Annotated[list[TrackingBase], Field(max_length=20), AfterValidator(values.distinct)] = Field(
+        description="hosts, with https:// unless another scheme is given; the first is that of new links"
+    )
+
+
+class PrivacyForm(Form):
+    """What is left out is as it is for a new account."""
+
+    obey_signals: bool = Field(
+        default=False, description="no address and no user agent is kept of readers who send Sec-GPC or DNT"
+    )
+    unregistered: Annotated[list[Id], Field(max_length=1000), AfterValidator(values.distinct)] = Field(
+        default=[], description="mailings whose opens and clicks are not registered; unsubscribes are"
+    )
 
 
 class PasswordForm(Form):
@@ -85,7 +101,30 @@ class TrackForm(Form):
     mailing: Id
     message: Id | None = None
     links: Annotated[list[Annotated[str, AfterValidator(_destination)]], Field(max_length=MOST_LINKS)] = []
-    html: Annotated[None, BeforeValidator(_not_yet)] = None
+    html: str | None = Field(default=None, description="the mail: it comes back with its links tracked and a pixel")
+    url_texts: bool = Field(default=False, description="links of `html` whose visible text is an address, too")
+
+
+class HitForm(Form):
+    """What a mail server told of a mail."""
+
+    type: HitType
+    at: Moment | None = Field(default=None, description="when it happened, RFC 3339; now, where it is left out")
+    details: Fields = Field(default={}, description="`code`, `description`, ...: sent on under these names")
+
+
+class HitLine(HitForm):
+    """A hit of a mail that is known by its ids."""
+
+    profile: Id
+    mailing: Id
+    message: Id | None = None
+
+
+class HitByLink(HitForm):
+    """A hit of a mail that is known by one of its tracking links, as a mail that comes back holds them."""
+
+    link: Annotated[str, Field(max_length=9000)] = Field(description="the pixel, a link or the way out; or its token")
 
 
 class FilterForm(Form):

@@ -1,9 +1,10 @@
-"""Many profiles in one call, a line each: taken or rejected by itself, and sent in batches."""
+"""Many profiles, or hits, in one call, a line each: taken or rejected by itself, and sent in batches."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipeline.console import problems
 from pipeline.console.forms import ProfileLine
@@ -16,14 +17,15 @@ BATCH_BYTES = 1024 * 1024
 MOST_REJECTED = 10_000
 BOM = b"\xef\xbb\xbf"  # some programs begin a file with it; RFC 8259 section 8.1 lets readers pass over it
 
-Row = Callable[[ProfileLine], Record]
+Made = Callable[[bytes], Record]
+Form = TypeVar("Form", bound=BaseModel)
 
 
 class Load:
-    """One call's lines. `row` makes the record of a profile."""
+    """One call's lines. `made` is the record of a line; its ValueError says what is wrong with the line."""
 
-    def __init__(self, row: Row) -> None:
-        self._row = row
+    def __init__(self, made: Made) -> None:
+        self._made = made
         self._lines = 0
         self._accepted = 0
         self._rejected: list[RejectedShown] = []
@@ -52,11 +54,11 @@ class Load:
         if not line.strip():
             return
         try:
-            form = read(line)
+            record = self._made(line)
         except ValueError as wrong:
             self._reject(str(wrong))
             return
-        self._batch.append(self._row(form))
+        self._batch.append(record)
         self._bytes += len(line)
         self._accepted += 1
 
@@ -69,11 +71,22 @@ class Load:
 
 def read(line: bytes) -> ProfileLine:
     """The profile of a line; ValueError says what is wrong with it."""
+    return checked(decoded(line), ProfileLine)
+
+
+def decoded(line: bytes) -> Any:  # noqa: ANN401 (any JSON)
+    """The JSON of a line; ValueError where it is none."""
     if len(line) > LIMIT:
         raise ValueError(f"is longer than {LIMIT} bytes")
     try:
-        return ProfileLine.model_validate(msgspec.json.decode(line))
-    except ValidationError as wrong:
-        raise ValueError(problems.sentence(problems.wrongs(wrong.errors()))) from wrong
+        return msgspec.json.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         raise ValueError(f"is not JSON: {wrong}") from wrong
+
+
+def checked(data: object, form: type[Form]) -> Form:
+    """The form that JSON fills in; ValueError says what is wrong with it."""
+    try:
+        return form.model_validate(data)
+    except ValidationError as wrong:
+        raise ValueError(problems.sentence(problems.wrongs(wrong.errors()))) from wrong

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import Header, Path, Request, Response
 from pydantic import StringConstraints
 
-from pipeline.console import accounts, profiles, track
+from pipeline.console import accounts, hits, profiles, track
 from pipeline.console.calls import Account
 from pipeline.console.console import Console
-from pipeline.console.forms import AccountForm, MailingForm, ProfileForm, ProfileLine, TrackForm
-from pipeline.console.lines import Lines
-from pipeline.console.load import Load
+from pipeline.console.forms import AccountForm, MailingForm, ProfileForm, TrackForm
+from pipeline.console.lines import Lines, OneOrLines
+from pipeline.console.load import Load, read
 from pipeline.console.problems import Problem, Wrong
 from pipeline.console.shown import AccountShown, LinksShown, LoadShown
 from pipeline.model.ids import ID_PATTERN
@@ -50,10 +50,26 @@ class MailCalls:
     async def load_profiles(self, account: Account, request: Request, origin: Origin = None) -> LoadShown:
         """Profiles as they are from now on, one a line; answered once the broker has all that were taken."""
 
-        def row(form: ProfileLine) -> Record:
+        def made(line: bytes) -> Record:
+            form = read(line)
             return profiles.from_origin(profiles.profile_row(account, form.id, form, self._effects.now()), origin)
 
-        load, lines = Load(row), Lines()
+        return await self._loaded(Load(made), Lines(), request)
+
+    async def load_hits(self, account: Account, request: Request) -> LoadShown:
+        """Deliveries, bounces, failures, complaints and unsubscribes: one object, or one a line.
+
+        Answered once the broker has all that were taken. A mail is known by `profile` and `mailing`, or by any tracking
+        link that was in it.
+        """
+        teller = hits.Teller(account, self._tracking.keys)
+
+        def made(line: bytes) -> Record:
+            return hits.record(line, teller, self._effects.now(), self._effects.random(hits.RANDOM_BYTES))
+
+        return await self._loaded(Load(made), OneOrLines(), request)
+
+    async def _loaded(self, load: Load, lines: Lines, request: Request) -> LoadShown:
         async for piece in request.stream():
             for batch in load.take(lines.cut(piece)):
                 await self._directory.send(*batch)
@@ -73,5 +89,10 @@ class MailCalls:
         return Response(status_code=204)
 
     async def track(self, account: Account, form: TrackForm) -> LinksShown:
-        """The tracking links of one mail."""
-        return track.links(self._tracking, account, form)
+        """The tracking links of one mail, and the mail with them in it.
+
+        Of `html` every absolute http(s) link of an `a`, an `area` or a VML element is tracked, in Outlook's conditional
+        comments, too, and the pixel goes before the last `</body>`; nothing else changes. Links that hold a
+        placeholder such as `{{name}}`, `*|NAME|*` or `%name%` stay, as do those whose visible text is an address.
+        """
+        return track.links(self._tracking, account, form, self._directory.picture.accounts[account].domains)

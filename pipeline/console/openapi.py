@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from pipeline.console.examples import EXAMPLES, PROBLEMS, Example
-from pipeline.console.forms import ProfileLine
+from pipeline.console.forms import Form, HitByLink, HitLine, ProfileLine
 from pipeline.console.problems import KINDS, MEDIA_TYPE, SCHEMA, Kind
 
 Json = dict[str, Any]
@@ -27,9 +27,14 @@ sentence, `errors` says what is wrong where. A key may make 1000 calls a second,
 TAGS = {
     "Accounts": "An account is one sender, its users are the people who sign in to the console. Made with the "
     "admin key.",
+    "Privacy": "What is kept of readers, by the account's choice. How much of an address is kept of anybody is "
+    "the installation's (`IP_POLICY`).",
     "Profiles and mailings": "Who the recipients are and what is sent to them. What was acknowledged here is known to "
     "every hit that comes after it.",
-    "Links": "The tracking links of a mail.",
+    "Links": "The tracking links of a mail. Two headers give its reader a button that needs no page (RFC 8058); DKIM "
+    "has to sign both: `List-Unsubscribe: <URL>`, with the `unsubscribe` of the answer, and "
+    "`List-Unsubscribe-Post: List-Unsubscribe=One-Click`.",
+    "Hits": "What mail servers tell of a mail. Each becomes an event, joined and sent on as clicks are.",
     "Replays": "Past events, sent again to one loop.",
     "Loops": "A loop is a wish to be told: where, about what. Nothing is sent to an address before a file on its "
     "server proved that it wants it.",
@@ -38,21 +43,27 @@ TAGS = {
 }
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 PROBLEM: Json = {"description": "A problem document (RFC 9457)", "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}}}
-LINES: Json = {
-    "requestBody": {
-        "required": True,
-        "description": "One profile a line, each at most 64 KiB; as many lines as there are.",
-        "content": {
-            "application/x-ndjson": {"schema": {"type": "string"}},
-            "application/json": {"schema": {"$ref": "#/components/schemas/ProfileLine"}},
-        },
+LINE_FORMS: tuple[type[Form], ...] = (ProfileLine, HitLine, HitByLink)
+
+
+def _lines(description: str, *forms: type[Form]) -> Json:
+    """The body of a call that takes lines."""
+    references = [{"$ref": f"#/components/schemas/{form.__name__}"} for form in forms]
+    content = {
+        "application/x-ndjson": {"schema": {"type": "string"}},
+        "application/json": {"schema": references[0] if len(references) == 1 else {"anyOf": references}},
     }
-}
+    return {"requestBody": {"required": True, "description": description, "content": content}}
+
+
+LINES = _lines("One profile a line, each at most 64 KiB; as many lines as there are.", ProfileLine)
+HITS = _lines("One hit, or one a line, each at most 64 KiB; as many lines as there are.", HitLine, HitByLink)
 
 # Beside those that follow from what a call takes.
 MORE: dict[str, tuple[Kind, ...]] = {
     "POST /v1/accounts": ("taken",),
     "POST /v1/accounts/{account}/users": ("taken",),
+    "PUT /v1/accounts/{account}/domains": ("taken",),
     "POST /v1/loops/{loop}/verify": ("changed", "unverifiable"),
     "POST /v1/loops/{loop}/test": ("unverified",),
     "POST /v1/loops/{loop}/replays": ("unverified", "busy"),
@@ -85,7 +96,8 @@ def completed(document: Json) -> Json:
     """The document with all that we know."""
     document["info"]["description"] = DESCRIPTION
     document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
-    document["components"]["schemas"] |= {"Problem": SCHEMA, "ProfileLine": ProfileLine.model_json_schema()}
+    lines = {form.__name__: form.model_json_schema() for form in LINE_FORMS}
+    document["components"]["schemas"] |= {"Problem": SCHEMA} | lines
     for call, operation in calls(document):
         operation["summary"] = re.split("[.;]", operation["description"])[0]
         _exemplify(operation, EXAMPLES.get(call, Example()))

@@ -19,6 +19,16 @@ class AccountShown(Shown):
     api_key: str
 
 
+class DomainsShown(Shown):
+    account: str
+    domains: list[str] = Field(description="bases of tracking links")
+
+
+class PrivacyShown(Shown):
+    obey_signals: bool
+    unregistered: list[str]
+
+
 class UserShown(Shown):
     account: str
     name: str
@@ -229,6 +239,7 @@ class LoadShown(Shown):
 
 
 class LinksShown(Shown):
-    open: str
-    clicks: dict[str, str]
-    unsubscribe: str
+    open: str = Field(description="the pixel")
+    clicks: dict[str, str] = Field(description="the link to put in the place of each; those of `html` are among them")
+    unsubscribe: str = Field(description="for the header `List-Unsubscribe`, between < and >, and for a link")
+    html: str | None = Field(default=None, description="there only where it was sent")

@@ -1,11 +1,14 @@
-"""A sender asks for the links of one mail: the pixel, each link by way of us, the way out."""
+"""A sender asks for the links of one mail: the pixel, each link by way of us, the way out; or the mail itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.capture.tokens import Link, sign, signing_key
-from pipeline.console.forms import TrackForm
+from pipeline.capture import rewrite
+from pipeline.capture.tokens import signing_key
+from pipeline.console.forms import MOST_LINKS, TrackForm
+from pipeline.console.problems import Problem, Wrong
 from pipeline.console.shown import LinksShown
+from pipeline.links import Mail, Sender
 
 
 class Tracking(NamedTuple):
@@ -15,12 +18,25 @@ class Tracking(NamedTuple):
     keys: Mapping[str, bytes]
 
 
-def links(tracking: Tracking, account: str, form: TrackForm) -> LinksShown:
-    """The addresses to put into the mail."""
-    kid, key = signing_key(tracking.keys, account)
-    mail = Link(account, form.profile, form.mailing, form.message)
-    return LinksShown(
-        open=f"{tracking.base}/o/{sign(mail, 'open', kid, key)}.gif",
-        clicks={url: f"{tracking.base}/c/{sign(mail._replace(url=url), 'click', kid, key)}" for url in form.links},
-        unsubscribe=f"{tracking.base}/u/{sign(mail, 'unsubscribe', kid, key)}",
+def links(tracking: Tracking, account: str, form: TrackForm, domains: Sequence[str] = ()) -> LinksShown:
+    """The addresses to put into the mail, and the mail with them where it was sent along.
+
+    `domains` are the account's own: links lead to the first, where there is one.
+    """
+    bases = (*domains, tracking.base)
+    sender = Sender(account, *signing_key(tracking.keys, account), bases[0])
+    mail = sender.mail(form.profile, form.mailing, form.message)
+    shown = LinksShown(
+        open=mail.open, clicks={url: mail.click(url) for url in form.links}, unsubscribe=mail.unsubscribe
     )
+    return shown if form.html is None else _rewritten(shown, mail, rewrite.Wish(bases, form.url_texts), form.html)
+
+
+def _rewritten(shown: LinksShown, mail: Mail, wish: rewrite.Wish, html: str) -> LinksShown:
+    plan = rewrite.plan(html, wish)
+    if len(plan.urls) > MOST_LINKS:
+        many = Wrong("body.html", f"has {len(plan.urls)} links: {MOST_LINKS} at most")
+        raise Problem("invalid", f"{many.where}: {many.what}", [many])
+    clicks = shown.clicks | {url: mail.click(url) for url in plan.urls if url not in shown.clicks}
+    text = rewrite.rewritten(html, plan, clicks, shown.open)
+    return shown.model_copy(update={"clicks": clicks, "html": text})

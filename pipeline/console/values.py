@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from pipeline.capture.destination import location
 from pipeline.guard import port_refusal
 from pipeline.model.ids import EPOCH
 
@@ -87,6 +88,20 @@ def _port(parts: SplitResult) -> int:
     except ValueError as wrong:
         raise ValueError("has a port that is none") from wrong
     return (443 if parts.scheme == "https" else 80) if port is None else port
+
+
+def tracking_base(text: str) -> str:
+    """A domain for tracking links, as their base: `t.shop.example` is `https://t.shop.example`."""
+    base = text.strip().rstrip("/")
+    base = base if "://" in base else f"https://{base}"
+    try:
+        ascii_base = location(base)
+    except ValueError as wrong:
+        raise ValueError(f"{text[:100]!r} can't be a domain of links: {wrong}") from wrong
+    scheme, _, authority = ascii_base.partition("://")
+    if any(character in authority for character in "/?#"):
+        raise ValueError(f"{text[:100]!r} has more than a host and a port")
+    return f"{scheme.lower()}://{authority.lower()}"
 
 
 def custom_headers(headers: dict[str, str]) -> dict[str, str]:

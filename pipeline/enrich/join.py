@@ -15,6 +15,7 @@ from pipeline.model.hits import AnyHit
 Tail = bytes  # b',"tags":["a"]': what a row adds to an event
 Rows = Mapping[bytes, Tail]
 Told = Callable[[AnyHit], Tail]
+Stray = Callable[[bytes], str]  # why a key does not belong where it stands; empty where it does
 Row = TypeVar("Row")
 
 
@@ -46,17 +47,30 @@ class UnreadableError(ValueError):
     """A record can't be read; the message is its reason."""
 
 
-def event_of(key: bytes | None, value: bytes | None, profiles: Rows, tags: Rows, told: Told) -> bytes:
+def nowhere(_key: bytes) -> str:
+    """Every key is where it belongs."""
+    return ""
+
+
+def event_of(
+    key: bytes | None, value: bytes | None, profiles: Rows, tags: Rows, told: Told, stray: Stray = nowhere
+) -> bytes:
     """The event of a hit, JSON; UnreadableError where the hit can't be read or its key is another profile's.
 
     A hit whose profile or mailing is unknown becomes an event without what is unknown. `told` says what the hit's
-    request tells of who made it.
+    request tells of who made it. `stray` is asked where no profile is found: it may stand in another partition.
     """
     hit = hit_of(key, value)
-    who = profiles.get(key or b"", b"")
+    who = profiles.get(key or b"")
+    if who is None:
+        who = b""
+        if why := stray(key or b""):
+            raise UnreadableError(f"partition: {why}")
     what = tags.get(f"{hit.account}/{hit.mailing}".encode(), b"")
-    added = told(hit) + who + what
-    return (value or b"").rstrip()[:-1] + added + b"}" if added else value or b""
+    machine = told(hit)
+    if not (machine or who or what):
+        return value or b""
+    return b"".join(((value or b"").rstrip()[:-1], machine, who, what, b"}"))
 
 
 def hit_of(key: bytes | None, value: bytes | None) -> AnyHit:

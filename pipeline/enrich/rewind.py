@@ -1,4 +1,6 @@
-"""Hits of before are read again where a partition comes, for what lately was clicked: a part of enrich's door."""
+"""Hits of before are read again where a partition comes: what was lately clicked, and how much was bad."""
+
+from collections.abc import Iterator
 
 from confluent_kafka import KafkaError, TopicPartition
 
@@ -6,12 +8,12 @@ from pipeline import topics
 from pipeline.enrich.bursts import KEPT_MS
 from pipeline.enrich.join import UnreadableError, hit_of
 from pipeline.enrich.seen import Seen
-from pipeline.kafka.seam import Kafka, Message, at_hand
+from pipeline.kafka.seam import Kafka, Message, Offsets, at_hand
 from pipeline.model.ids import milliseconds
 
 AT_ONCE = 5000
 MOST = 200_000  # hits read again; after a hit that was written late, a burst before it may pass for people's
-PATIENCE = 100  # looks of 0.1 s at a partition that gives nothing
+PATIENCE = 100  # looks of 0.1 s at partitions that give nothing
 
 
 class Rewind:
@@ -31,30 +33,36 @@ class Rewind:
         place = topics.HITS, number
         start = max(self._kafka.since([place], at - KEPT_MS)[place], end - MOST)
         if start < end:
-            self._show(TopicPartition(self._kafka.full(topics.HITS), number, start), end, seen)
+            for message in self._read({place: start}, {place: end}):
+                _remember(message, seen)
 
-    def _show(self, place: TopicPartition, end: int, seen: Seen) -> None:
-        self._reader.incremental_assign([place])
-        empty, there = 0, False
-        while not there and empty < PATIENCE:
-            messages = at_hand(self._reader, AT_ONCE, 0.1)
-            empty = 0 if messages else empty + 1
-            for message in messages:
-                there = there or _is_end(message, end)
-                if not there and message.error() is None:
-                    _remember(message, seen)
-        self._reader.incremental_unassign([place])
+    def last(self, ends: Offsets, most: int) -> Iterator[Message]:
+        """Up to `most` hits before each of the offsets, each partition in order; to be read to its end."""
+        return self._read({place: max(end - most, 0) for place, end in ends.items()}, ends)
 
     def close(self) -> None:
         """Stops reading."""
         self._reader.close()
 
+    def _read(self, starts: Offsets, ends: Offsets) -> Iterator[Message]:
+        left, empty = dict(ends), 0
+        places = [TopicPartition(self._kafka.full(topic), number, at) for (topic, number), at in starts.items()]
+        self._reader.incremental_assign(places)
+        while left and empty < PATIENCE:
+            messages = at_hand(self._reader, AT_ONCE, 0.1)
+            empty = 0 if messages else empty + 1
+            for message in messages:
+                place = self._kafka.bare(message.topic() or ""), message.partition() or 0
+                end, offset, error = left.get(place, 0), message.offset() or 0, message.error()
+                if error is None and offset < end:
+                    yield message
+                if _is_end(error) or (error is None and offset + 1 >= end):
+                    left.pop(place, None)
+        self._reader.incremental_unassign(places)
 
-def _is_end(message: Message, end: int) -> bool:
-    error = message.error()
-    if error is not None:
-        return error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
-    return (message.offset() or 0) >= end
+
+def _is_end(error: KafkaError | None) -> bool:
+    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
 
 
 def _remember(message: Message, seen: Seen) -> None:

@@ -2,7 +2,11 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
+from confluent_kafka import KafkaException
+
+from pipeline import topics
 from pipeline.enrich.changes import change_of
 from pipeline.enrich.joiner import Joiner
 from pipeline.kafka.ledger import Ledger
@@ -37,17 +41,18 @@ class Changes:
         partition, offset = message.partition() or 0, message.offset() or 0
         if offset < self._told.get(partition, offset + 1):
             return
-        receipt = Receipt(self._ledgers[partition], offset, offset + 1, self._joiner.refuse)
+        replaced = partial(self._joiner.refusals.of_change, message)
+        receipt = Receipt(self._ledgers[partition], offset, offset + 1, self._joiner.refuse, replaced)
         if not receipt.owed:
             return  # revoked: its next owner tells it
-        before = self._joiner.tables.profiles(partition).get(message.key() or b"")
+        before = self._joiner.tables.profile(partition, message.key() or b"")
         record = change_of(message, before, _origin(message))
         if record is not None:
             receipt.expect(1)
-            self._write(record, receipt)
+            self._write(message, record, receipt)
         receipt.complete()
 
-    def _write(self, record: Record, receipt: Receipt) -> None:
+    def _write(self, message: Message, record: Record, receipt: Receipt) -> None:
         topic, headers = self._kafka.full(record.topic), list(record.headers) or None
         produce = self._joiner.outbox.producer.produce
         while True:
@@ -56,7 +61,14 @@ class Changes:
                 self._wake()
                 return
             except BufferError:
+                if self._joiner.stopping:
+                    return  # its receipt stays open: the next owner tells it
                 time.sleep(FULL_SECONDS)  # the event loop serves the acknowledgements
+            except KafkaException as refused:
+                size = len(record.value or b"")
+                if not self._joiner.refusals.take(topics.PROFILES, message, refused.args[0], size, receipt):
+                    raise
+                return
 
 
 def _origin(message: Message) -> str | None:

@@ -6,8 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import confluent_kafka
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # not in its __all__
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its __all__
+    AdminClient,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
 
 from pipeline.kafka.seam import Consumer, Offsets, Place, Producer
 from pipeline.settings import Settings, SettingsError
@@ -41,6 +52,10 @@ PASSING = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._WAIT_COORD,  # noqa: SLF001
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
         KafkaError._TIMED_OUT,  # noqa: SLF001
@@ -73,10 +88,16 @@ def made(kind: Callable[[dict[str, Any]], Answer], config: dict[str, Any]) -> An
         raise SettingsError(f"LOOPWIRE_KAFKA_CONFIG: {refused.args[0].str()}") from refused
 
 
-def patiently(question: Callable[[], Answer], again: Callable[[], None]) -> Answer:
+def _never() -> bool:
+    return False
+
+
+def patiently(
+    question: Callable[[], Answer], again: Callable[[], None], hurried: Callable[[], bool] = _never
+) -> Answer:
     """The answer to a question put to the cluster, asked again, after `again`, while what hinders it may pass.
 
-    A leader moves, a topic is new, a broker starts: KafkaException once that took 60 s.
+    A leader moves, a topic is new, a broker starts: KafkaException once that took 60 s, or at once when `hurried`.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -84,7 +105,7 @@ def patiently(question: Callable[[], Answer], again: Callable[[], None]) -> Answ
             return question()
         except (KafkaException, TimeoutError) as failed:
             passes = isinstance(failed, TimeoutError) or failed.args[0].code() in PASSING
-            if not passes or time.monotonic() > deadline:
+            if not passes or hurried() or time.monotonic() > deadline:
                 raise
             again()
             time.sleep(RETRY_SECONDS)
@@ -97,6 +118,14 @@ class Cluster:
         self._settings = settings
         self._prefix = settings.topic_prefix
         self._admin_client: AdminClient | None = None
+        self._askers: dict[str, Consumer] = {}
+        self._hurried = False
+
+    def hurry(self) -> None:
+        self._hurried = True
+
+    def _is_hurried(self) -> bool:
+        return self._hurried
 
     def full(self, topic: str) -> str:
         return self._prefix + topic
@@ -130,7 +159,6 @@ class Cluster:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
                 "queued.max.messages.kbytes": 65_536,
-                "on_commit": _committed,
             }
             | more
         )
@@ -142,9 +170,9 @@ class Cluster:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 65_536,
             # A partition that is assigned anew waits for the fetch that is under way: by default half a second.
             "fetch.wait.max.ms": 20,
+            "queued.max.messages.kbytes": 16_384,  # 40,000 rows; librdkafka takes several times that for them
         }
         return cast("Consumer", made(confluent_kafka.Consumer, config))
 
@@ -166,8 +194,33 @@ class Cluster:
         known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
         return sorted(self.bare(name) for name in known if name.startswith(self._prefix))
 
-    def ends(self, places: Iterable[Place]) -> Offsets:
-        return self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    def ends(self, places: Iterable[Place], *, undecided: bool = False) -> Offsets:
+        level = IsolationLevel.READ_UNCOMMITTED if undecided else COMMITTED
+        return self._offsets(places, OffsetSpec.latest(), level)  # type: ignore[no-untyped-call]
+
+    def starts(self, places: Iterable[Place]) -> Offsets:
+        return self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+    def identity(self, topic: str) -> str:
+        def answered() -> str:
+            client, names = self._admin, TopicCollection([self.full(topic)])
+            [answer] = client.describe_topics(names, request_timeout=QUESTION_SECONDS).values()
+            return str(answer.result(2 * QUESTION_SECONDS).topic_id)
+
+        return patiently(answered, self._ask_anew, self._is_hurried)
+
+    def config(self, topic: str) -> Mapping[str, str]:
+        def answered() -> Mapping[str, str]:
+            client, asked = self._admin, ConfigResource(ResourceType.TOPIC, self.full(topic))
+            [answer] = client.describe_configs([asked], request_timeout=QUESTION_SECONDS).values()
+            return {name: str(entry.value) for name, entry in answer.result(2 * QUESTION_SECONDS).items()}
+
+        try:
+            return patiently(answered, self._ask_anew, self._is_hurried)
+        except KafkaException as refused:
+            if refused.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise
+            return {}
 
     def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
         asked = list(places)
@@ -177,18 +230,27 @@ class Cluster:
 
     def committed(self, group: str, places: Iterable[Place]) -> Offsets:
         asked = [TopicPartition(self.full(topic), number) for topic, number in places]
-        full = self._prefix + group
 
         def answered() -> Offsets:
-            client = self._admin
-            question = ConsumerGroupTopicPartitions(full, asked)
-            answers = client.list_consumer_group_offsets([question], request_timeout=QUESTION_SECONDS)
-            found = answers[full].result(2 * QUESTION_SECONDS).topic_partitions
+            found = self._asker(group).committed(asked, QUESTION_SECONDS)
+            for wrong in [at.error for at in found if at.error is not None]:
+                raise KafkaException(wrong)
             return {(self.bare(at.topic), at.partition): at.offset for at in found if at.offset >= 0}
 
-        return patiently(answered, self._ask_anew) if asked else {}
+        return patiently(answered, lambda: None, self._is_hurried) if asked else {}
 
-    def _offsets(self, places: Iterable[Place], which: OffsetSpec) -> Offsets:
+    def _asker(self, group: str) -> Consumer:
+        """A consumer that is no member of the group, and asks for its offsets.
+
+        An admin client's list_consumer_group_offsets would do, but ends the process where the coordinator has just
+        moved (SIGSEGV, librdkafka issue 5040).
+        """
+        if group not in self._askers:
+            config = {"group.id": self._prefix + group, "enable.auto.commit": False}
+            self._askers[group] = cast("Consumer", made(confluent_kafka.Consumer, common(self._settings) | config))
+        return self._askers[group]
+
+    def _offsets(self, places: Iterable[Place], which: OffsetSpec, level: IsolationLevel = COMMITTED) -> Offsets:
         asked = {TopicPartition(self.full(topic), number): which for topic, number in places}
         if not asked:
             return {}
@@ -197,11 +259,11 @@ class Cluster:
             client = (
                 self._admin
             )  # held until all is answered: another thread may ask anew, and a dropped client is mute
-            answers = client.list_offsets(asked, isolation_level=COMMITTED, request_timeout=OFFSETS_SECONDS)
+            answers = client.list_offsets(asked, isolation_level=level, request_timeout=OFFSETS_SECONDS)
             ends = {place: answer.result(2 * OFFSETS_SECONDS).offset for place, answer in answers.items()}
             return {(self.bare(place.topic), place.partition): end for place, end in ends.items()}
 
-        return patiently(answered, self._ask_anew)
+        return patiently(answered, self._ask_anew, self._is_hurried)
 
     def _ask_anew(self) -> None:
         """An admin client keeps the leader epochs it learned, and after a broker's restart is refused for ever."""
@@ -237,9 +299,3 @@ def _told(error: KafkaError) -> None:
     if now - _said.get(error.code(), -SAID_SECONDS) >= SAID_SECONDS:
         _said[error.code()] = now
         log.warning("kafka: %s", error.str())
-
-
-def _committed(error: KafkaError | None, _places: list[TopicPartition]) -> None:
-    """A commit that came too late for a rebalance is no loss: the next owner does the work again."""
-    if error is not None and error.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
-        log.warning("kafka: a commit was refused: %s", error.str())

@@ -1,15 +1,16 @@
 """A feed is a member of a consumer group: it hands out batches and commits only what is finished."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from pipeline.kafka.ledger import Ledger
-from pipeline.kafka.seam import Consumer, Kafka, Message, Place, at_hand
+from pipeline.kafka.seam import Consumer, Kafka, Message, Place
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,12 @@ class Moves(NamedTuple):
     """What a stage does when partitions come and go, on the thread that fetches.
 
     `gained` runs before the first record of the places is read. `settle` waits for what is under way in them
-    to be acknowledged, as well as it can; then comes the last commit, then `lost`.
+    to be acknowledged, as well as it can; then comes the last commit, unless it said False since the broker is away,
+    then `lost`.
     """
 
     gained: Callable[[Places], None] = lambda _places: None
-    settle: Callable[[Sequence[Ledger]], None] = lambda _ledgers: None
+    settle: Callable[[Sequence[Ledger]], object] = lambda _ledgers: None
     lost: Callable[[Places], None] = lambda _places: None
 
 
@@ -58,7 +60,10 @@ class Feed:
         self._companions: dict[Place, Ledger] = {}
         self._committed: dict[Place, int] = {}
         self._fresh: set[Place] = set()
-        self._consumer: Consumer = kafka.consumer(f"loopwire-{stage}", **more)
+        self._asked_at = 0.0
+        # Is told how many seconds each commit took that was made without waiting for it.
+        self.took: Callable[[float], None] = lambda _seconds: None
+        self._consumer: Consumer = kafka.consumer(f"loopwire-{stage}", **{"on_commit": self._answered, **more})
         self._consumer.subscribe(
             [kafka.full(topic) for topic in topics],
             on_assign=lambda _consumer, places: self._gain(self._places(places)),
@@ -78,9 +83,9 @@ class Feed:
     def fetch(self, most: int, timeout: float) -> list[Batch]:
         """Up to `most` records, a batch a partition; waits `timeout` seconds for the first of them."""
         self._begin_afresh()
-        messages = [message for message in at_hand(self._consumer, most, timeout) if self._readable(message)]
-        runs = groupby(messages, key=lambda one: (self._kafka.bare(one.topic() or ""), one.partition() or 0))
-        batches = [self._batch(place, list(run)) for place, run in runs if place in self._ledgers]
+        messages = self._readable(self._at_hand(most, timeout))
+        runs = [(self._place(*source), list(run)) for source, run in groupby(messages, _source)]
+        batches = [self._batch(place, run) for place, run in runs if place in self._ledgers]
         return [batch for batch in batches if batch.messages]
 
     def position(self, place: Place) -> int:
@@ -107,6 +112,15 @@ class Feed:
         """
         return self._companions.setdefault(place, Ledger())
 
+    def known_end(self, place: Place) -> int:
+        """Where a place that is ours ends, as the last fetch told; 0 before the first. Nobody is asked."""
+        marks = self._consumer.get_watermark_offsets(self._at(place), cached=True)
+        return max(marks[1], 0) if marks else 0
+
+    def safe(self, place: Place) -> int | None:
+        """The offset below which all is finished in a place that is ours; None before anything was under way."""
+        return self._ledgers[place].safe
+
     def pause(self, place: Place) -> None:
         """No more records of the place until `resume`."""
         self._fresh.discard(place)
@@ -128,21 +142,36 @@ class Feed:
             if self._ledgers:
                 self._lose(self.places)
 
-    def _readable(self, message: Message) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        if error.fatal():
-            raise KafkaException(error)
-        log.warning("kafka: %s", error.str())
-        return False
+    def _at_hand(self, most: int, timeout: float) -> list[Message]:
+        """What is there, as `seam.at_hand`; without the first record where its partition went meanwhile.
+
+        A partition that went and came back within this call begins at what was committed: that record comes again,
+        behind what is before it.
+        """
+        first = self._consumer.consume(1, timeout)
+        if not first:
+            return []
+        place = self._place(*_source(first[0]))
+        ledger = self._ledgers.get(place)
+        rest = self._consumer.consume(most - 1, 0)
+        return [*first, *rest] if self._ledgers.get(place) is ledger else list(rest)
+
+    def _readable(self, messages: list[Message]) -> list[Message]:
+        """Without what is no record, which is said; KafkaException where nothing can follow it."""
+        errors = [error for message in messages if (error := message.error()) is not None]
+        for error in errors:
+            if error.fatal():
+                raise KafkaException(error)
+            log.warning("kafka: %s", error.str())
+        return [message for message in messages if message.error() is None] if errors else messages
 
     def _batch(self, place: Place, messages: list[Message]) -> Batch:
         """Without what a rebalance inside one fetch made us read twice."""
         ledger = self._ledgers[place]
-        new = [message for message in messages if (message.offset() or 0) >= ledger.read]
-        batch = Batch(place[0], place[1], new, ledger)
-        if new:
+        if (messages[0].offset() or 0) < ledger.read:
+            messages = [message for message in messages if (message.offset() or 0) >= ledger.read]
+        batch = Batch(place[0], place[1], messages, ledger)
+        if messages:
             ledger.read = batch.end
         return batch
 
@@ -163,8 +192,8 @@ class Feed:
         ledgers = [ledger for place in going if (ledger := self._ledger(place))]
         for ledger in ledgers:
             ledger.retire()
-        self._moves.settle(ledgers)
-        self._commit(going, wait=True)
+        if self._moves.settle(ledgers) is not False:
+            self._commit(going, wait=True)
         self._lose(places)
 
     def _lose(self, places: Places) -> None:
@@ -192,6 +221,7 @@ class Feed:
                 due.append((place, safe))
         if not due:
             return
+        self._asked_at = time.monotonic()
         try:
             offsets = [self._at(place, safe) for place, safe in due]
             self._consumer.commit(offsets=offsets, asynchronous=not wait)
@@ -200,8 +230,27 @@ class Feed:
             return
         self._committed.update(due)
 
+    def _answered(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        """How a commit went. One that was refused is made again at the next; too late for a rebalance it is no loss."""
+        self.took(time.monotonic() - self._asked_at)
+        for at in places:
+            refused = error or at.error
+            if refused is None or refused.code() == KafkaError._NO_OFFSET:  # noqa: SLF001
+                continue
+            log.warning("kafka: a commit of %s [%s] was refused: %s", at.topic, at.partition, refused.str())
+            place = self._kafka.bare(at.topic), at.partition
+            if self._committed.get(place) == at.offset:
+                del self._committed[place]
+
     def _at(self, place: Place, offset: int = -1001) -> TopicPartition:
         return TopicPartition(self._kafka.full(place[0]), place[1], offset)
 
     def _places(self, places: list[TopicPartition]) -> Places:
-        return [(self._kafka.bare(place.topic), place.partition) for place in places]
+        return [self._place(place.topic, place.partition) for place in places]
+
+    def _place(self, topic: str | None, partition: int | None) -> Place:
+        return self._kafka.bare(topic or ""), partition or 0
+
+
+def _source(message: Message) -> tuple[str | None, int | None]:
+    return message.topic(), message.partition()

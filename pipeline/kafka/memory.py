@@ -91,6 +91,9 @@ class Memory:
     def full(self, topic: str) -> str:
         return topic
 
+    def hurry(self) -> None:
+        """Memory answers at once."""
+
     def bare(self, topic: str) -> str:
         return topic
 
@@ -112,9 +115,18 @@ class Memory:
     def topics(self) -> list[str]:
         return sorted(self.logs)
 
-    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+    def ends(self, places: Iterable[Place], *, undecided: bool = False) -> dict[Place, int]:  # noqa: ARG002
         with self.changed:
             return {place: len(self.logs[place[0]][place[1]]) for place in places}
+
+    def starts(self, places: Iterable[Place]) -> dict[Place, int]:
+        return dict.fromkeys(places, 0)
+
+    def identity(self, topic: str) -> str:
+        return f"{topic} of {id(self)}"
+
+    def config(self, _topic: str) -> Mapping[str, str]:
+        return {}
 
     def since(self, places: Iterable[Place], milliseconds: int) -> dict[Place, int]:
         with self.changed:
@@ -238,6 +250,9 @@ class MemoryConsumer:
     def committed(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:  # noqa: ARG002
         places = [(at.topic, at.partition) for at in partitions]
         return [TopicPartition(*place, self._group.committed.get(place, -1001)) for place in places]
+
+    def get_watermark_offsets(self, partition: TopicPartition, *, cached: bool) -> tuple[int, int]:  # noqa: ARG002
+        return 0, len(self._memory.logs[partition.topic][partition.partition])
 
     def pause(self, partitions: list[TopicPartition]) -> None:
         self._paused |= {(at.topic, at.partition) for at in partitions}

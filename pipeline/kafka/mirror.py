@@ -1,7 +1,7 @@
 """A mirror keeps a compacted topic's rows at hand: read to its end before it is asked, then kept up."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
@@ -12,6 +12,7 @@ Apply = Callable[[int, bytes, bytes | None], None]
 Watch = Callable[[Message], None]
 AT_ONCE = 5000
 PATIENCE_SECONDS = 60.0
+UNDECIDED_SECONDS = 1.0  # a marker is written within milliseconds of its commit, more on a busy machine
 
 
 class Mirror:
@@ -20,20 +21,22 @@ class Mirror:
     Used by one thread at a time.
     """
 
-    def __init__(self, kafka: Kafka, tables: dict[str, Apply], first: dict[str, Watch] | None = None) -> None:
-        """`first` is shown each record of a topic before it is applied."""
+    def __init__(self, kafka: Kafka, tables: dict[str, Apply], whole: dict[str, Watch] | None = None) -> None:
+        """Of the topics in `whole` each record is applied as it was read."""
         self._kafka = kafka
         self._tables = tables
-        self._first = first or {}
+        self._whole = whole or {}
         self._reader = kafka.reader()
         self._read: Offsets = {}
+        self._open: Offsets = {}  # where a transaction that stayed open kept us from reading on
+        self.hurried = False
 
-    def follow(self, places: Iterable[Place]) -> None:
-        """Begins to read the places, from their first record."""
-        new = [place for place in places if place not in self._read]
-        self._read.update(dict.fromkeys(new, 0))
+    def follow(self, places: Iterable[Place], starts: Mapping[Place, int] | None = None) -> None:
+        """Begins to read the places, from their first record or the offset that `starts` has for them."""
+        new = {place: (starts or {}).get(place, 0) for place in places if place not in self._read}
+        self._read.update(new)
         if new:
-            self._reader.incremental_assign([self._at(place) for place in new])
+            self._reader.incremental_assign([self._at(place, start) for place, start in new.items()])
 
     def follow_all(self, topics: Iterable[str]) -> None:
         """Begins to read all partitions of the topics."""
@@ -45,26 +48,52 @@ class Mirror:
         old = [place for place in places if place in self._read]
         for place in old:
             del self._read[place]
+            self._open.pop(place, None)
         if old:
             self._reader.incremental_unassign([self._at(place) for place in old])
 
     def catch_up(self) -> None:
         """Applies everything that was acknowledged in the followed places before this call.
 
-        KafkaException where the broker does not give it within 60 s.
+        KafkaException where the broker gives nothing of it for 60 s, or at once where we are `hurried`; a large table
+        may take longer than that to load.
         """
-        behind = {place: end for place, end in self._kafka.ends(self._read).items() if self._read[place] < end}
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        behind, deadline = self._behind(), time.monotonic() + PATIENCE_SECONDS
         while behind:
-            self.take(1.0)
+            before = sum(self._read.values())
+            if self.take(UNDECIDED_SECONDS):
+                deadline = time.monotonic() + PATIENCE_SECONDS
             behind = {place: end for place, end in behind.items() if self._read[place] < end}
-            if behind and time.monotonic() > deadline:
+            if behind and sum(self._read.values()) == before:
+                behind = self._without_open(behind)
+            if behind and (self.hurried or time.monotonic() > deadline):
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"tables stay behind: {behind}"))  # noqa: SLF001
 
-    def take(self, timeout: float) -> None:
-        """Applies what is there, waiting up to `timeout` seconds for the first of it."""
-        for message in at_hand(self._reader, AT_ONCE, timeout):
+    def _behind(self) -> Offsets:
+        """Which places are not read to their end, where transactions count that are not known to be decided."""
+        ends = self._kafka.ends(self._read, undecided=True)
+        behind = {place: end for place, end in ends.items() if self._read[place] < end}
+        waited = {place: end for place, end in behind.items() if self._open.get(place) == self._read[place]}
+        if not waited:
+            return behind
+        still = self._without_open(waited)
+        return {place: end for place, end in behind.items() if place not in waited or place in still}
+
+    def _without_open(self, behind: Offsets) -> Offsets:
+        """Without the places where nothing is missing but what an open transaction holds back.
+
+        A commit is acknowledged before its marker is written, so it is waited for a moment: once for a transaction.
+        """
+        decided = self._kafka.ends(behind)
+        self._open |= {place: self._read[place] for place, end in decided.items() if end <= self._read[place]}
+        return {place: end for place, end in behind.items() if self._read[place] < decided[place]}
+
+    def take(self, timeout: float) -> int:
+        """Applies what is there, waiting up to `timeout` seconds for the first of it; how many records that were."""
+        messages = at_hand(self._reader, AT_ONCE, timeout)
+        for message in messages:
             self._apply(message)
+        return len(messages)
 
     def close(self) -> None:
         """Stops reading."""
@@ -76,14 +105,15 @@ class Mirror:
         if place not in self._read:
             return  # read ahead before `forget`
         if error is None:
-            if watch := self._first.get(place[0]):
-                watch(message)
-            self._tables[place[0]](place[1], message.key() or b"", message.value())
+            if apply := self._whole.get(place[0]):
+                apply(message)
+            else:
+                self._tables[place[0]](place[1], message.key() or b"", message.value())
             self._read[place] = offset + 1
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._read[place] = offset  # what compaction took from the end is passed as well
         elif error.fatal():
             raise KafkaException(error)
 
-    def _at(self, place: Place) -> TopicPartition:
-        return TopicPartition(self._kafka.full(place[0]), place[1], OFFSET_BEGINNING)
+    def _at(self, place: Place, start: int = 0) -> TopicPartition:
+        return TopicPartition(self._kafka.full(place[0]), place[1], start or OFFSET_BEGINNING)

@@ -8,22 +8,27 @@ from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.seam import Message
 
 Refused = Callable[[KafkaError], None]
+# Whether another output takes the place of one that was refused; the receipt is called again for that.
+Replaced = Callable[[KafkaError, Message, "Receipt"], bool]
 
 
 class Receipt:
     """Given to librdkafka as the delivery callback of each output.
 
     Holds one piece for itself until `complete`, so that it can't close while outputs are still being made. An
-    output that is refused leaves the stretch unfinished for good: nothing behind it is committed.
+    output that is refused and not replaced leaves the stretch unfinished for good: nothing behind it is committed.
     """
 
-    __slots__ = ("_first", "_ledger", "_left", "_refused", "owed")
+    __slots__ = ("_first", "_ledger", "_left", "_refused", "_replaced", "owed")
 
-    def __init__(self, ledger: Ledger, first: int, end: int, refused: Refused) -> None:
+    def __init__(
+        self, ledger: Ledger, first: int, end: int, refused: Refused, replaced: Replaced | None = None
+    ) -> None:
         self._ledger = ledger
         self._first = first
         self._left = 1
         self._refused = refused
+        self._replaced = replaced
         self.owed = ledger.open(first, end)  # False: the partition is another worker's, and so is the work
 
     def expect(self, outputs: int) -> None:
@@ -32,15 +37,13 @@ class Receipt:
 
     def complete(self) -> None:
         """All outputs were produced."""
-        self._one_less()
+        self(None)
 
-    def __call__(self, error: KafkaError | None, _message: Message) -> None:
+    def __call__(self, error: KafkaError | None, message: Message | None = None) -> None:
         if error is not None:
-            self._refused(error)
-        else:
-            self._one_less()
-
-    def _one_less(self) -> None:
+            if message is None or self._replaced is None or not self._replaced(error, message, self):
+                self._refused(error)
+            return
         self._left -= 1
         if not self._left:
             self._ledger.close(self._first)

@@ -25,10 +25,23 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created: datetime
 
 
+class Choices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an account decides of its readers' privacy.
+
+    `obey_signals`: of who sends Sec-GPC or DNT neither the address nor the user agent is kept. `unregistered`: mailings
+    whose opens and clicks are no hits.
+    """
+
+    obey_signals: bool = False
+    unregistered: list[str] = []
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One row of the compacted topic `accounts`."""
+    """One row of the compacted topic `accounts`. `domains` are bases of its tracking links, the first of new ones."""
 
     account: str
     keys: list[ApiKey]
     created: datetime
     users: list[User] = []
+    domains: list[str] = []
+    privacy: Choices | None = None

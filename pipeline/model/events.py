@@ -37,6 +37,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     useragent: str | None = None
     referer: str | None = None
     method: str | None = None
+    gpc: bool | None = None
+    dnt: bool | None = None
     url: str | None = None
     details: dict[str, Any] | None = None
     recipient: str | None = None

@@ -7,7 +7,10 @@ import msgspec
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
-    """What every hit knows. `id` is a UUIDv7, `at` is UTC with microseconds; a time without a zone is no time."""
+    """What every hit knows. `id` is a UUIDv7, `at` is UTC with microseconds; a time without a zone is no time.
+
+    `gpc` and `dnt`: the reader asked not to be tracked, by Sec-GPC or DNT.
+    """
 
     id: str
     account: str
@@ -19,6 +22,8 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defa
     useragent: str | None = None
     referer: str | None = None
     method: str | None = None
+    gpc: bool | None = None
+    dnt: bool | None = None
     details: dict[str, Any] | None = None
 
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import requests
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # not in its __all__
 
 from pipeline import settings
 from pipeline.kafka.admin import Admin
@@ -23,7 +24,7 @@ from tests.bench.figures import Implausible, Pace, Run
 from tests.bench.meter import Meter
 from tests.bench.processes import Process
 from tests.conftest import free_port
-from tests.story.lines import environment, wait_ready
+from tests.story.lines import environment, ready, says_yes
 
 MASTER = base64.b64encode(b"m" * 32).decode()
 TOKENS = f"k1:{base64.b64encode(b't' * 32).decode()}"
@@ -61,15 +62,19 @@ class Ground:
         """The settings as a process is told them."""
         return environment(self.settings) | {"LOOPWIRE_LOG": "WARNING"}
 
-    def start(self, stage: str) -> Process:
-        """The stage as its command starts it, ready."""
-        process = Process([sys.executable, "-m", "pipeline", stage], self.folder, self.environment)
+    def start(self, stage: str, more: Mapping[str, str] | None = None, patience: float = PATIENCE_SECONDS) -> Process:
+        """The stage as its command starts it, ready; `more` are settings of its own."""
+        process = Process([sys.executable, "-m", "pipeline", stage], self.folder, {**self.environment, **(more or {})})
         try:
-            wait_ready(self.settings, [stage])
+            process.wait_for(lambda: says_yes(ready(self.settings, stage)), patience)
         except BaseException:
             process.stop()
             raise
         return process
+
+    def metrics(self) -> str:
+        """What enrich tells."""
+        return requests.get(f"http://127.0.0.1:{self.settings.metrics_port}/metrics", timeout=PATIENCE_SECONDS).text
 
     def meter(self, *processes: Process) -> Meter:
         """CPU-seconds of the processes, from now on."""
@@ -97,6 +102,14 @@ class Ground:
         if refused:
             raise KafkaException(refused[0])
         return count
+
+    def make(self, topics: Iterable[str]) -> None:
+        """Compacted topics that are not Loopwire's, partitioned as its own are; returns when the broker knows them."""
+        count, names = self.settings.topic_partitions, list(topics)
+        new = [NewTopic(self.cluster.full(name), count, 1, config={"cleanup.policy": "compact"}) for name in names]
+        for made in self._admin.create_topics(new).values():
+            made.result()
+        self.cluster.partitions(names)
 
     def count(self, topic: str) -> int:
         """How many records the topic ever got: its end offsets, summed."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -53,14 +54,21 @@ class Process:
         """CPU-seconds so far, of it and its children."""
         return family_cpu_s(self._popen.pid)
 
+    @property
+    def memory_mb(self) -> tuple[float, float]:
+        """What it has resident, files it mapped included, and the most it ever had."""
+        lines = dict(line.split(":", 1) for line in Path(f"/proc/{self._popen.pid}/status").read_text().splitlines())
+        resident, peak = (round(int(lines[name].split()[0]) / 1024, 1) for name in ("VmRSS", "VmHWM"))
+        return resident, peak
+
     def wait_for(self, holds: Callable[[], bool], seconds: float = 120) -> None:
-        """Until `holds`; RuntimeError where the process ends before, or time is up."""
+        """Until `holds`; RuntimeError where the process ends before, TimeoutError where time is up."""
         deadline = time.monotonic() + seconds
         while not holds():
             if self._popen.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with {self._popen.returncode}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.name}: waited {seconds:.0f} s in vain")
+                raise TimeoutError(f"{self.name}: waited {seconds:.0f} s in vain")
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -104,7 +112,8 @@ def _machine_cpu_s() -> float:
 
 def _children(pid: int) -> Iterable[int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
-        yield from map(int, (task / "children").read_text().split())
+        with suppress(FileNotFoundError):  # a thread that ended meanwhile
+            yield from map(int, (task / "children").read_text().split())
 
 
 def _own_cpu_s(pid: int) -> float:

@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
 import pytest
 
+from tests.bench import enrich
 from tests.bench.__main__ import BENCHMARKS
-from tests.bench.figures import Run, compared, delays, percentiles, told
+from tests.bench.figures import Implausible, Run, compared, delays, percentiles, told
 from tests.bench.processes import ROOT, Missing, tool
 from tests.bench.readme import table, written
 
@@ -54,7 +56,10 @@ def test_each_benchmark_tells_one_figure_and_stdout_has_nothing_else() -> None:
 def test_a_benchmark_that_does_not_exist_is_one_line() -> None:
     done = _bench("coffee")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "bench: there is no benchmark coffee: there are capture, enrich, deliver, line, isolation\n"
+    assert (
+        done.stderr
+        == "bench: there is no benchmark coffee: there are capture, enrich, deliver, line, tables, isolation\n"
+    )
 
 
 def test_a_figure_is_the_median_of_its_runs_beside_the_baselines_and_the_sum_of_their_work() -> None:
@@ -80,6 +85,43 @@ def test_a_figure_is_the_median_of_its_runs_beside_the_baselines_and_the_sum_of_
         "baseline_runs": [6.0, 10.0, 5.0],
         "baseline_spread": 0.833,
     }
+
+
+class Slow:
+    """Ground and baseline in one: each wait passes in vain, and costs so many CPU-seconds; then it has written."""
+
+    def __init__(self, *spends: float) -> None:
+        self.cpu_s = 0.0
+        self._spends = list(spends)
+        self._count = 41
+
+    def count(self, _topic: str) -> int:
+        return self._count
+
+    def wait_for(self, holds: Callable[[], bool], _seconds: float) -> None:
+        if not self._spends:
+            self._count += 1
+            assert holds()
+            return
+        assert not holds()
+        self.cpu_s += self._spends.pop(0)
+        raise TimeoutError
+
+
+def test_a_baseline_that_stands_still_has_no_figure_and_says_at_what() -> None:
+    still: Any = Slow(20.0, 0.25)
+    enrich._awaited(still, still, "events", 41)  # it is there
+    with pytest.raises(Implausible) as told:
+        enrich._awaited(still, still, "events", 42)
+    assert str(told.value) == (
+        "enrich: stock Faust does not get on: it wrote nothing to events for 60 s, and spent 0.2 CPU-seconds"
+    )
+
+
+def test_a_baseline_that_loads_its_table_is_waited_for() -> None:
+    busy: Any = Slow(20.0, 20.0)
+    enrich._awaited(busy, busy, "events", 42)
+    assert busy.count("events") == 42
 
 
 def test_the_readme_gets_the_figures_between_its_marks() -> None:

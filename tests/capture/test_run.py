@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import json
 import os
 import re
 import select
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.capture.following import FILE
 from pipeline.capture.tokens import Link, sign, signing_key
 from tests.conftest import free_port
 
@@ -86,8 +88,10 @@ def children(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
+    """Whether any of its threads is: the first may be a zombie while others still hold the port."""
     with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+        return any(state != "Z" for state in states)
     return False
 
 
@@ -144,6 +148,18 @@ def test_a_refused_hit_is_answered_as_lost() -> None:
         assert stage.get(PIXEL)[1]["loopwire-hit"] == "lost"
         until(lambda: any(line == "capture: 1 hits lost: not yours\n" for line in stage.lines))
         assert stage.get("/ready")[0] == 503
+
+
+def test_what_accounts_chose_holds_although_kafka_does_not_say_so_now(tmp_path: Path) -> None:
+    row = {"account": "rival", "created": "2026-03-20T09:00:00Z", "domains": ["https://t.rival.example"]}
+    (tmp_path / FILE).write_text(json.dumps([row]))
+    with running(1, LOOPWIRE_DATA=str(tmp_path)) as stage, connected(stage.port) as connection:
+        for host in ("t.rival.example", "t.example.com"):
+            connection.request("GET", PIXEL, headers={"Host": host, "Sec-GPC": "1"})
+            assert connection.getresponse().read()[:3] == b"GIF"
+        counted = stage.get("/metrics")[2].decode()
+    for outcome in ("bad", "safe"):
+        assert f'loopwire_capture_requests_total{{kind="open",outcome="{outcome}"}} 1\n' in counted
 
 
 def test_a_killed_worker_is_started_again_with_a_line_that_says_so() -> None:

@@ -30,9 +30,9 @@ class Away(Memory):
         self.here.wait(PATIENCE_SECONDS)
         return super().partitions(topics)
 
-    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+    def ends(self, places: Iterable[Place], *, undecided: bool = False) -> dict[Place, int]:
         self.here.wait(PATIENCE_SECONDS)
-        return super().ends(places)
+        return super().ends(places, undecided=undecided)
 
 
 def _shut(memory: Away, consumer: Consumer) -> Consumer:

@@ -33,6 +33,7 @@ TOPICS = {
     "events": 3,
     "profiles": 3,
     "tags": 3,
+    "hits": 3,
 }
 JSON = {"content-type": "application/json"}
 LOOP = {"name": "shop", "url": "https://shop.example/hooks/in.php?a=1", "events": ["open", "click"]}

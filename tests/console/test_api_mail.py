@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from pipeline.capture.rewrite import PIXEL
 from pipeline.capture.tokens import Link, read
 from pipeline.console.accounts import hashed
 from pipeline.kafka.memory import Memory
@@ -120,10 +121,42 @@ def test_links_lead_by_way_of_capture(cast: Cast) -> None:
     assert read(last, keys, "click") == mail._replace(url=links[-1])
 
 
+MAIL = (
+    '<body><a href="https://shop.example/?a=1&amp;b=é">Buy</a> <a href="https://shop.example">shop.example</a>'
+    '<a href="{}">Leave</a></body>'
+)
+
+
+def test_a_mail_comes_back_with_its_links_and_a_pixel(cast: Cast) -> None:
+    way_out = cast.console.call("POST", "/v1/track", cast.key, json={"profile": "p", "mailing": "m"}).json()
+    html = MAIL.format(way_out["unsubscribe"])
+    body = {"profile": "p", "mailing": "m", "links": ["https://a.example"], "html": html}
+    shown = cast.console.call("POST", "/v1/track", cast.key, json=body).json()
+    assert set(shown) == {"open", "clicks", "unsubscribe", "html"}
+    assert list(shown["clicks"]) == ["https://a.example", "https://shop.example/?a=1&b=é"]
+    click = shown["clicks"]["https://shop.example/?a=1&b=é"]
+    assert shown["html"] == html.replace("https://shop.example/?a=1&amp;b=é", click).replace(
+        "</body>", PIXEL.format(shown["open"]) + "</body>"
+    )
+    more = cast.console.call("POST", "/v1/track", cast.key, json=body | {"url_texts": True}).json()
+    assert list(more["clicks"]) == [*shown["clicks"], "https://shop.example"]
+
+
+def test_a_mail_of_a_megabyte_comes_back(cast: Cast) -> None:
+    html = "<p>Text</p>" * 100_000 + "<a href='https://shop.example/'>x</a>"
+    shown = cast.console.call("POST", "/v1/track", cast.key, json={"profile": "p", "mailing": "m", "html": html}).json()
+    assert len(shown["html"]) > len(html)
+
+
 @pytest.mark.parametrize(
     ("change", "where", "what"),
     [
-        ({"html": "<a>"}, "body.html", "can't be rewritten by this version: send the mail's links instead"),
+        ({"html": 1}, "body.html", None),
+        (
+            {"html": "".join(f"<a href='https://a.example/{n}'>x</a>" for n in range(10_001))},
+            "body.html",
+            "has 10001 links: 10000 at most",
+        ),
         (
             {"links": ["https://a.example/", "javascript:alert(1)"]},
             "body.links.1",

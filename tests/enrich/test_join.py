@@ -5,9 +5,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.enrich.join import Tail, UnreadableError, event_of, profile_tail, tags_tail
 from pipeline.model.events import Event
+from pipeline.model.hits import AnyHit
 from tests.examples import FOLDER, example, raw
 
 KEY, MAILING = b"shop/jane", b"shop/spring-sale"
@@ -212,3 +215,48 @@ def test_what_the_join_does_not_read_can_t_spoil_a_row_that_somebody_else_wrote(
     told = b'{"email":"jane@example.com","created":1577836800,"modified":"2020-01-01 00:00:00"}'
     assert profile_tail(b"shop/jane", told) == b',"recipient":"jane@example.com"'
     assert tags_tail(b"shop/spring", b'{"name":5,"tags":["sale"]}') == b',"tags":["sale"]'
+
+
+WORDS = st.text(st.characters(codec="utf-8"), max_size=20)
+VALUES = st.recursive(st.none() | st.booleans() | st.integers() | WORDS, lambda inner: st.lists(inner, max_size=3))
+KNOWN = st.dictionaries(st.sampled_from(["city", "n", "Ødegård", '"', "}"]), VALUES, max_size=3)
+SPACE = st.text(" \t\r\n", max_size=3).map(str.encode)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["open", "delivery"])},
+        optional={"useragent": WORDS, "ip": WORDS, "details": KNOWN, "later": VALUES, "recipient": WORDS},
+    ),
+    st.none() | st.fixed_dictionaries({}, optional={"email": WORDS, "fields": KNOWN, "interests": st.lists(WORDS)}),
+    st.none() | st.fixed_dictionaries({}, optional={"tags": st.lists(WORDS, max_size=3)}),
+    SPACE,
+    SPACE,
+)
+def test_the_join_is_what_a_plain_one_would_be(
+    hit: dict[str, Any],
+    profile: dict[str, Any] | None,
+    mailing: dict[str, Any] | None,
+    before: bytes,
+    after: bytes,
+) -> None:
+    hit |= {"id": "1", "account": "shop", "profile": "jane", "mailing": "spring-sale", "at": "2026-03-20T09:15:00Z"}
+    value = before + json.dumps(hit, ensure_ascii=False).encode() + after
+    who = {} if profile is None else {KEY: _profile(**profile)}
+    what = {} if mailing is None else {MAILING: _tags(**mailing)}
+
+    def told(one: AnyHit) -> Tail:
+        return b',"machine":false' if one.useragent else b""
+
+    event = event_of(KEY, value, who, what, told)
+    machine = {"machine": False} if hit.get("useragent") else {}
+    row, tags = profile or {}, mailing or {}
+    known = {"recipient": row.get("email")} | {name: row.get(name) or None for name in ("fields", "interests")}
+    known |= {"tags": tags.get("tags") or None}
+    added = machine | {name: one for name, one in known.items() if one is not None}
+    assert json.loads(event) == hit | added
+    # Byte for byte the hit, and nothing but what was added.
+    kept = value.rstrip()[:-1] if added else value
+    assert event.startswith(kept)
+    tail = event[len(kept) :]
+    assert tail == (b"," + msgspec.json.encode(added)[1:] if added else b"")

@@ -235,6 +235,28 @@ def test_a_mirror_that_forgot_a_partition_applies_nothing_of_it(kafka: Kafka, pu
     mirror.close()
 
 
+def test_a_mirror_begins_where_it_is_told(kafka: Kafka, put: Put) -> None:
+    applied: list[tuple[int, bytes]] = []
+    put(topics.PROFILES, *(("shop/jane", str(number)) for number in range(10)))
+    place: Place = (topics.PROFILES, partition_of(b"shop/jane", PARTITIONS))
+    mirror = Mirror(
+        kafka, {}, {topics.PROFILES: lambda message: applied.append((message.offset() or 0, message.value() or b""))}
+    )
+    mirror.follow([place], {place: 7})
+    mirror.catch_up()
+    assert applied == [(7, b"7"), (8, b"8"), (9, b"9")]
+    mirror.close()
+
+
+def test_a_topic_has_an_id_of_its_own_a_first_offset_and_its_configuration(kafka: Kafka) -> None:
+    places: list[Place] = [(topics.PROFILES, number) for number in range(PARTITIONS)]
+    assert kafka.starts(places) == dict.fromkeys(places, 0)
+    ids = {topic: kafka.identity(topic) for topic in NAMES}
+    assert len(set(ids.values())) == len(NAMES)
+    assert {topic: kafka.identity(topic) for topic in NAMES} == ids
+    assert kafka.config(topics.PROFILES).get("delete.retention.ms") in {None, "86400000"}
+
+
 def test_a_topic_that_is_missing_is_named(kafka: Kafka) -> None:
     with pytest.raises(KafkaException, match=r"there is no topic .*nowhere"):
         kafka.partitions(["nowhere"])

@@ -1,6 +1,7 @@
 """The whole line for a story: as real processes on the real broker, or in this process on the one in memory."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import requests
 
 from pipeline import keys, topics
 from pipeline.capture.answer import Rules
+from pipeline.capture.following import Following
 from pipeline.capture.privacy import Privacy
 from pipeline.capture.run import Capture, _Granian, _listen, _rows
 from pipeline.console.run import serve
@@ -63,12 +65,13 @@ def wait_ready(settings: Settings, stages: Sequence[str] = STAGES) -> None:
     """Until all stages are ready; AssertionError after 60 s."""
     deadline = time.monotonic() + 60
     for stage in stages:
-        while not _says_yes(ready(settings, stage)):
+        while not says_yes(ready(settings, stage)):
             assert time.monotonic() < deadline, f"{stage} is not ready"
             time.sleep(0.05)
 
 
-def _says_yes(url: str) -> bool:
+def says_yes(url: str) -> bool:
+    """Whether that address answers 200."""
     try:
         return requests.get(url, timeout=2).status_code == 200
     except requests.RequestException:
@@ -86,6 +89,8 @@ def environment(settings: Settings) -> dict[str, str]:
 def _word(name: str, value: Any) -> str:
     if name == "retry_ladder":
         return ",".join(topics.spelled(delay) for delay in value)
+    if isinstance(value, dict):
+        return json.dumps(value)
     if isinstance(value, timedelta):
         return topics.spelled(value)
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -156,6 +161,7 @@ class Threads:
     async def _capture(self, stop: asyncio.Event) -> None:
         rules = Rules(keys.link_keys(self.settings), Privacy("full", (), b"x" * 32))
         capture = Capture(self.kafka, rules, _rows(1))
+        Following(self.kafka, self.settings.tracking_url, None, capture.choose).start()
         server = _Granian(capture, _listen(self.settings))
         tasks = [asyncio.ensure_future(server.serve()), asyncio.ensure_future(capture.run())]
         await stop.wait()

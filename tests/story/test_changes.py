@@ -59,10 +59,11 @@ def test_a_loop_can_leave_out_what_its_own_system_changed(sender: Sender, custom
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("store", ["memory", "disk"])
 def test_what_was_there_at_the_first_start_counts_as_told_and_what_changed_while_it_was_away_does_not(
-    kafka_address: str, tmp_path: Path
+    kafka_address: str, tmp_path: Path, store: str
 ) -> None:
-    settings = line_settings(tmp_path, kafka_address)
+    settings = line_settings(tmp_path, kafka_address, table_store=store)
     admin = Admin(settings)
     admin.apply(admin.plan())
     line, customer = Processes(settings, ("console", "deliver")), Customer()

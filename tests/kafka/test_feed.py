@@ -1,0 +1,119 @@
+"""A feed commits again what was refused, and drops a record that a rebalance inside its fetch made old."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+
+from pipeline.kafka.consume import Batch, Feed, Moves
+from pipeline.kafka.memory import Memory, MemoryConsumer, Message
+from pipeline.kafka.seam import Consumer
+
+REFUSED = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
+
+
+class Scripted(MemoryConsumer):
+    """Answers commits as it is told, at the next `consume` as librdkafka does; and may be interrupted there."""
+
+    def __init__(self, memory: Memory, group: str, on_commit: Any) -> None:
+        super().__init__(memory, memory.groups[group], tells_end=False)
+        self._on_commit = on_commit
+        self._asked: list[list[TopicPartition]] = []
+        self.refuses: list[KafkaError | None] = []
+        self.before_the_rest: Any = lambda: None
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
+        self._asked.append(offsets)
+        if not self.refuses or self.refuses[0] is None:
+            super().commit(offsets=offsets, asynchronous=asynchronous)
+
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
+        while self._asked:
+            offsets = self._asked.pop(0)
+            self._on_commit(self.refuses.pop(0) if self.refuses else None, offsets)
+        if num_messages > 1:
+            self.before_the_rest()
+        return super().consume(num_messages, timeout)
+
+
+class Kafka(Memory):
+    """One partition of hits."""
+
+    def __init__(self) -> None:
+        super().__init__({"hits": 1})
+        self.made: list[Scripted] = []
+
+    def consumer(self, group: str, **more: Any) -> Consumer:
+        super().consumer(group)  # the group is there
+        self.made.append(Scripted(self, group, more["on_commit"]))
+        return self.made[-1]
+
+    def put(self, count: int) -> None:
+        for _ in range(count):
+            self.producer().produce("hits", b"v", b"k")
+
+
+@pytest.fixture
+def kafka() -> Kafka:
+    return Kafka()
+
+
+def _finish(batches: Sequence[Batch]) -> list[int | None]:
+    for batch in batches:
+        batch.ledger.open(batch.first, batch.end)
+        batch.ledger.close(batch.first)
+    return [message.offset() for batch in batches for message in batch.messages]
+
+
+def test_a_commit_that_was_refused_is_made_again_at_the_next_and_one_that_was_taken_is_not(kafka: Kafka) -> None:
+    feed = Feed(kafka, "test", ["hits"], Moves())
+    took = list[float]()
+    feed.took = took.append
+    kafka.put(3)
+    _finish(feed.fetch(10, 1))
+    kafka.made[0].refuses = [REFUSED]
+    feed.commit()
+    assert kafka.committed("loopwire-test", [("hits", 0)]) == {}
+    feed.commit()
+    assert len(kafka.made[0]._asked) == 1, "nobody knows yet how it went"
+    feed.fetch(10, 0)
+    feed.commit()
+    assert kafka.committed("loopwire-test", [("hits", 0)]) == {("hits", 0): 3}
+    feed.fetch(10, 0)
+    feed.commit()
+    assert kafka.made[0]._asked == []
+    assert len(took) == 2
+    assert all(seconds >= 0 for seconds in took)
+    feed.close()
+
+
+def test_a_refusal_of_an_older_commit_does_not_undo_a_newer(kafka: Kafka) -> None:
+    feed = Feed(kafka, "test", ["hits"], Moves())
+    kafka.put(1)
+    _finish(feed.fetch(10, 1))
+    kafka.made[0].refuses = [REFUSED, None]
+    feed.commit()
+    kafka.put(1)
+    feed._committed.clear()
+    kafka.made[0]._asked.clear()
+    feed._committed[("hits", 0)] = 2
+    feed._answered(REFUSED, [TopicPartition("hits", 0, 1)])
+    assert feed._committed == {("hits", 0): 2}
+    feed.close()
+
+
+def test_a_record_read_before_its_partition_went_and_came_back_in_one_fetch_is_dropped(kafka: Kafka) -> None:
+    feed = Feed(kafka, "test", ["hits"], Moves())
+    kafka.put(2)
+    assert _finish(feed.fetch(1, 1)) == [0]
+    consumer = kafka.made[0]
+
+    def move() -> None:
+        consumer.before_the_rest = lambda: None
+        consumer._leave(set(consumer.owned))  # it comes back in the same `consume`, from what was committed
+
+    kafka.put(2)
+    consumer.before_the_rest = move
+    assert _finish(feed.fetch(10, 1)) == [1, 2, 3], "each once, in order"
+    feed.close()
