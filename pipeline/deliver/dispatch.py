@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar
 
+from pipeline import topics
 from pipeline.deliver.failing import Failures
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.lanes import IN_FLIGHT, PATIENCE_SECONDS, Lane, Queue
+from pipeline.deliver.order import AFTER_SECONDS, Order, placed, profile_of
 from pipeline.deliver.room import Room
-from pipeline.deliver.stage import Post, Sent, Unseal, buried, held, judged, onward, outcome_of, prepared
+from pipeline.deliver.stage import Post, Sent, Unseal, buried, held, judged, onward, outcome_of, prepared, waits_until
 from pipeline.deliver.verdict import Dead
 from pipeline.model.deliveries import Delivery, Outcome
 from pipeline.model.standing import Standings
@@ -20,7 +22,7 @@ from pipeline.record import Record
 
 Place = tuple[str, int]
 Mark = TypeVar("Mark")
-Why = Literal["full", "closed", "state"]  # a delivery is held
+Why = Literal["full", "closed", "state", "order"]  # a delivery is held
 
 HIGH, HIGH_BYTES = 200, 1024 * 1024  # records at hand, or bytes of them, from which a partition is paused
 LOW, LOW_BYTES = 50, 256 * 1024  # and below which it is resumed
@@ -40,6 +42,9 @@ class Job(Generic[Mark]):
     mark: Mark
     past: bool = False
     size: int = 0
+    offset: int = 0
+    number: int = 0  # of its partition
+    profile: str = ""  # whose event it is, where its loop is ordered
     until: float = 0.0  # how long it waits where it is, by the clock that is never set
     began: float = 0.0  # its POST
     quick: bool = False  # whether its slot is one of the quick
@@ -123,6 +128,7 @@ class Dispatch(Generic[Mark]):
         self._backlogs: defaultdict[Place, Backlog[Mark]] = defaultdict(Backlog)
         self._blocked: defaultdict[str, set[Place]] = defaultdict(set)
         self._tidy_at = TIDY
+        self._orders: dict[str, Order] = {}
         self.lanes: dict[str, Lane[Job[Mark]]] = {}
         self.room = Room()
         self.held = Counter[Why]()  # since somebody took note of it
@@ -136,8 +142,17 @@ class Dispatch(Generic[Mark]):
             self._backlogs[place].add(job)
         self._admit(place)
 
+    def recall(self, number: int, delivery: Delivery) -> None:
+        """The delivery of an ordered loop waits in a retry topic, since before the partitions of that number came."""
+        if delivery.place is not None:
+            order = self._orders.setdefault(delivery.loop, Order(number))
+            order.waits(profile_of(delivery), delivery.place, delivery.due)
+
     def forget(self, places: Iterable[Place]) -> None:
         """Drops what was fetched of these partitions and not begun: they are another worker's."""
+        places = list(places)
+        numbers = {number for _topic, number in places}
+        self._orders = {loop: order for loop, order in self._orders.items() if order.number not in numbers}
         for place in places:
             self._backlogs.pop(place, None)
         self._failures.forget()
@@ -157,7 +172,7 @@ class Dispatch(Generic[Mark]):
         """A POST came to its end: what follows is written, and the next of its lane begins. What it came to."""
         loop, tick = post.loop.id, self._world.tick()
         lane = self.lanes[loop]
-        lane.answered(job.past, sent.reply, job.began, tick)
+        lane.answered(job, job.past, sent.reply, job.began, tick)
         self.room.give(job.quick)
         records = judged(post, sent, self._ladder, self._failures, self._world.now())
         self._end(job, records)
@@ -206,9 +221,17 @@ class Dispatch(Generic[Mark]):
         tick = self._world.tick()
         lane = self._lane(delivery.loop)
         queue = lane.queue(job.past)
+        if lane.ordered:
+            if not place[0].startswith(topics.DELIVERIES_RETRY):
+                delivery = job.what = placed(delivery, job.offset, job.past)
+            job.profile = profile_of(delivery)
+            if later := self._behind(job, delivery):
+                self._world.begin(job)
+                self._written(job, [later])
+                return True
         if lane.closed(tick) and self._standings.is_active(delivery.loop):
             self._world.begin(job)
-            self._world.end(job, [self._held(delivery, "closed")])
+            self._written(job, [self._held(delivery, "closed")])
             return True
         if queue.fits(job.size) and self.room.admit(job.size):
             self._world.begin(job)
@@ -218,7 +241,7 @@ class Dispatch(Generic[Mark]):
         queue.refused(tick)
         if queue.stuck(tick, self._world.late()):
             self._world.begin(job)
-            self._world.end(job, [self._full(lane, queue, delivery)])
+            self._written(job, [self._full(lane, queue, delivery)])
             return True
         self._blocked[delivery.loop].add(place)
         self._wake(place, backlog, PATIENCE_SECONDS)
@@ -243,6 +266,7 @@ class Dispatch(Generic[Mark]):
         standing = self._standings.get(loop)
         lane.most = (standing and standing.loop.max_in_flight) or IN_FLIGHT
         lane.rate = standing.loop.rate if standing else None
+        lane.ordered = standing is not None and standing.loop.ordered
         return lane
 
     def _tidy(self, lanes: int) -> None:
@@ -299,8 +323,10 @@ class Dispatch(Generic[Mark]):
             self.room.release(job.size)
             return
         delivery, now = job.what, self._world.now()
-        step = onward(delivery, self._ladder, now) or prepared(
-            delivery, self._standings.get(delivery.loop), now, self._unseal
+        step = (
+            onward(delivery, self._ladder, now)
+            or self._behind(job, delivery)
+            or prepared(delivery, self._standings.get(delivery.loop), now, self._unseal)
         )
         if isinstance(step, Post):
             self._world.post(job, step)
@@ -309,12 +335,34 @@ class Dispatch(Generic[Mark]):
         self._end(job, [self._without_post(delivery, step)])
 
     def _leave(self, lane: Lane[Job[Mark]], job: Job[Mark]) -> None:
-        lane.gave_up(job.past)
+        lane.gave_up(job, job.past)
         self.room.give(job.quick)
 
     def _end(self, job: Job[Mark], records: list[Record]) -> None:
         self.room.release(job.size)
+        self._written(job, records)
+
+    def _written(self, job: Job[Mark], records: list[Record]) -> None:
+        """Ends the job; of an ordered loop it is remembered which deliveries wait."""
         self._world.end(job, records)
+        delivery = job.what
+        if not job.profile or isinstance(delivery, Record) or delivery.place is None:
+            return
+        order = self._orders.setdefault(delivery.loop, Order(job.number))
+        if (due := waits_until(records)) is not None:
+            order.waits(job.profile, delivery.place, due)
+        else:
+            order.gone(job.profile, delivery.place)
+
+    def _behind(self, job: Job[Mark], delivery: Delivery) -> Record | None:
+        """The record of a delivery that has to wait for an earlier one of its profile; it costs no attempt."""
+        order = self._orders.get(delivery.loop) if job.profile else None
+        before = order.before(job.profile, delivery.place) if order and delivery.place is not None else None
+        if before is None:
+            return None
+        now = self._world.now()
+        self.held["order"] += 1
+        return held(delivery, self._ladder, now, max(before - now, 0.0) + AFTER_SECONDS)
 
     def _spill(self, lane: Lane[Job[Mark]]) -> None:
         """The lane is closed: what waits in it waits in the ladder."""

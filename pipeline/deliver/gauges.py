@@ -20,7 +20,9 @@ IN_FLIGHT = metrics.gauge("loopwire_deliver_in_flight", "POSTs under way")
 LANES = metrics.gauge("loopwire_deliver_lanes", "loops that get POSTs, by the state of their breaker", "breaker")
 WAITING = metrics.gauge("loopwire_deliver_waiting", "deliveries that wait in lanes")
 BYTES = metrics.gauge("loopwire_deliver_waiting_bytes", "deliveries that wait in lanes or are under way, in bytes")
-HELD = metrics.counter("loopwire_deliver_held", "deliveries that were held: full, closed, or the loop's state", "why")
+HELD = metrics.counter(
+    "loopwire_deliver_held", "deliveries that were held: full, closed, order, or the loop's state", "why"
+)
 OVERDUE = metrics.gauge("loopwire_deliver_overdue_seconds", "since when the oldest might have left its topic", "topic")
 LAG = metrics.gauge("loopwire_deliver_lag", "records not done with, by topic; in retry topics most wait", "topic")
 

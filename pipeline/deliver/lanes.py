@@ -4,7 +4,7 @@ What happens now goes first; what is past (of a replay, or missed and sent later
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ class Sized(Protocol):
     """What waits in a lane."""
 
     size: int  # bytes
+    profile: str  # whose POSTs go one at a time; "" where the loop is not ordered
 
 
 Job = TypeVar("Job", bound=Sized)
@@ -67,22 +68,29 @@ class Queue(Generic[Job]):
             return False
         return True
 
-    def begin(self) -> Job:
-        """The next job, counted as in flight."""
+    def first(self, busy: Collection[str]) -> int | None:
+        """Which job is next, where the profiles that are `busy` have to wait."""
+        if not busy:
+            return 0 if self.jobs else None
+        return next((at for at, job in enumerate(self.jobs) if job.profile not in busy), None)
+
+    def begin(self, at: int) -> Job:
+        """The job there, counted as in flight."""
         self._begun += 1
         if self._begun >= QUEUE // 2:
             self._full_since = None  # it moves: half of it went within its patience, though it may be full again
         self.in_flight += 1
-        return self._out()
+        return self._out(at)
 
     def drain(self) -> Iterator[Job]:
         """All that waits; it is empty then."""
         self._full_since = None
         while self.jobs:
-            yield self._out()
+            yield self._out(0)
 
-    def _out(self) -> Job:
-        job = self.jobs.popleft()
+    def _out(self, at: int) -> Job:
+        job = self.jobs[at]
+        del self.jobs[at]
         self._bytes -= job.size
         return job
 
@@ -101,7 +109,9 @@ class Lane(Generic[Job]):
     breaker: Breaker = field(default_factory=Breaker)
     now: Queue[Job] = field(default_factory=Queue)
     past: Queue[Job] = field(default_factory=Queue)
+    ordered: bool = False  # whether the POSTs of one profile go one at a time
     quick: bool = False  # whether its last answer was good and came soon
+    busy: set[str] = field(default_factory=set)  # profiles whose POST is under way, where the loop is ordered
     woken: bool = False  # whether a timer will begin its next
     used_at: float = 0.0
 
@@ -124,14 +134,18 @@ class Lane(Generic[Job]):
         self.pace.spend(self.rate, now)
         self.breaker.began()
         self.used_at = now
-        return (self._next() or self.now).begin()
+        queue, at = self._next() or (self.now, 0)
+        job = queue.begin(at)
+        if job.profile:
+            self.busy.add(job.profile)
+        return job
 
-    def gave_up(self, past: bool) -> None:
+    def gave_up(self, job: Job, past: bool) -> None:
         """A job that began made no POST."""
-        self.queue(past).in_flight -= 1
+        self._over(job, past)
         self.breaker.gave_up()
 
-    def answered(self, past: bool, reply: Reply, began: float, now: float) -> None:
+    def answered(self, job: Job, past: bool, reply: Reply, began: float, now: float) -> None:
         """A POST that began then is over."""
         if well(reply):
             self.cap.well(self.in_flight, self.most)
@@ -142,16 +156,22 @@ class Lane(Generic[Job]):
         else:
             self.breaker.well()
         self.quick = well(reply) and now - began < QUICK_SECONDS
-        self.queue(past).in_flight -= 1
+        self._over(job, past)
         self.used_at = now
 
-    def _next(self) -> Queue[Job] | None:
+    def _over(self, job: Job, past: bool) -> None:
+        self.queue(past).in_flight -= 1
+        self.busy.discard(job.profile)
+
+    def _next(self) -> tuple[Queue[Job], int] | None:
         size = self.cap.size(self.most)
         if self.in_flight >= size:
             return None
-        if self.now.jobs:
-            return self.now
-        return self.past if self.past.jobs and self.past.in_flight < max(size // 2, 1) else None
+        if (at := self.now.first(self.busy)) is not None:
+            return self.now, at
+        if self.past.in_flight < max(size // 2, 1) and (at := self.past.first(self.busy)) is not None:
+            return self.past, at
+        return None
 
     @property
     def in_flight(self) -> int:

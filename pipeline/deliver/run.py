@@ -15,7 +15,7 @@ import uvloop
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import health, keys, metrics, topics
-from pipeline.deliver import gauges
+from pipeline.deliver import gauges, recall
 from pipeline.deliver.dispatch import Dispatch, Job
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.rechecks import Rechecks
@@ -216,7 +216,9 @@ class Deliveries:
         self._mirror.follow_all(tables)
         self._mirror.catch_up()
         prefetch = {"queued.min.messages": 2000, "queued.max.messages.kbytes": 16_384}
-        self._input = Feed(self._kafka, "deliver", names, Moves(settle=self._settle, lost=self._lose), **prefetch)
+        self._names = names
+        moves = Moves(self._gain, self._settle, self._lose)
+        self._input = Feed(self._kafka, "deliver", names, moves, **prefetch)
 
     def _old_ladders(self) -> list[str]:
         """Retry topics of an earlier RETRY_LADDER: what waits in them is still due."""
@@ -250,6 +252,17 @@ class Deliveries:
         while time.monotonic() < deadline and not all(ledger.finished for ledger in ledgers):
             time.sleep(0.002)  # the event loop is at it
 
+    def _gain(self, places: Places) -> None:
+        """Before the first delivery of an ordered loop is read, it is known what waits that has to go before it."""
+        numbers = {number for topic, number in places if topic == topics.DELIVERIES}
+        self._mirror.catch_up()
+        loops = recall.ordered(self.standings, numbers, self._partitions)
+        if not loops:
+            return
+        found = recall.waiting(self._kafka, "loopwire-deliver", recall.retries(self._names, numbers), loops)
+        for number, delivery in found:
+            self._loop.call_soon_threadsafe(self._wire.dispatch.recall, number, delivery)
+
     def _lose(self, places: Places) -> None:
         self._loop.call_soon_threadsafe(self._wire.dispatch.forget, places)
 
@@ -267,8 +280,8 @@ def _jobs(batch: Batch) -> list[Job[Mark]]:
 
 def _job(message: Message, batch: Batch) -> Job[Mark]:
     what = read(message, batch.topic)
-    mark = Mark(batch.ledger, message.offset() or 0)
-    return Job(what, mark, is_past(what, batch.topic), len(message.value() or b""))
+    offset, size = message.offset() or 0, len(message.value() or b"")
+    return Job(what, Mark(batch.ledger, offset), is_past(what, batch.topic), size, offset, batch.partition)
 
 
 class Deliver:

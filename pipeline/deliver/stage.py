@@ -126,6 +126,14 @@ def outcome_of(records: list[Record]) -> Outcome:
     return "again" if topic is not None and topic.startswith(topics.DELIVERIES_RETRY) else "delivered"
 
 
+def waits_until(records: list[Record]) -> float | None:
+    """Until when the delivery waits that is in one of the records, in a retry topic; None where there is none."""
+    for record in records:
+        if record.topic.startswith(topics.DELIVERIES_RETRY):
+            return _delivery.decode(record.value or b"").due
+    return None
+
+
 def _found_out(loop: Loop, found: Verdict, failures: Failures, now: float) -> list[Record]:
     """What an answer says of the loop itself."""
     match found:

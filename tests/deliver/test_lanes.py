@@ -17,6 +17,7 @@ class Work:
 
     name: int | str
     size: int = 600
+    profile: str = ""
 
 
 def _offer(lane: Lane[Work], *names: int | str, past: bool = False, now: float = NOW, size: int = 600) -> bool:
@@ -35,7 +36,7 @@ def _begin(lane: Lane[Work], now: float = NOW) -> int | str | None:
 
 
 def _end(lane: Lane[Work], *, past: bool = False, now: float = NOW) -> None:
-    lane.answered(past, Reply(200), now - 0.01, now)
+    lane.answered(Work(0), past, Reply(200), now - 0.01, now)
 
 
 def _full(most: int = 2) -> Lane[Work]:
@@ -169,11 +170,11 @@ def test_what_an_answer_does_to_the_cap_and_the_same_for_a_while_to_the_breaker(
     _offer(lane, *range(20))
     for _ in range(8):
         _begin(lane)
-    lane.answered(False, reply, NOW, NOW + 1)
+    lane.answered(Work(0), False, reply, NOW, NOW + 1)
     assert lane.cap.size(32) == cap
     for number in range(breaker.FAILURES):
         lane.now.in_flight += 1
-        lane.answered(False, reply, NOW, NOW + breaker.SECONDS + number)
+        lane.answered(Work(0), False, reply, NOW, NOW + breaker.SECONDS + number)
     assert lane.closed(NOW + breaker.SECONDS + breaker.FAILURES) is closed
 
 
@@ -182,5 +183,5 @@ def test_a_lane_is_quick_as_long_as_its_last_answer_was_good_and_came_soon() -> 
     assert not lane.quick, "nothing is known of it"
     for reply, seconds, quick in ((200, 0.9, True), (200, 1.1, False), (204, 0.1, True), (500, 0.1, False)):
         lane.now.in_flight += 1
-        lane.answered(False, Reply(reply), NOW, NOW + seconds)
+        lane.answered(Work(0), False, Reply(reply), NOW, NOW + seconds)
         assert lane.quick is quick

@@ -17,6 +17,7 @@ from pipeline import topics
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.client import Cluster
 from pipeline.model.loops import Loop
+from pipeline.record import Record
 from pipeline.settings import Settings
 from tests.bench.ground import MASTER
 from tests.bench.work import deliveries, loop, loop_rows
@@ -62,16 +63,22 @@ class Workers:
 
     def put(self, loops: list[Loop], count: int) -> set[str]:
         """So many deliveries, for the loops in turn; their ids."""
-        producer, ids = self.kafka.producer(), set[str]()
-        for record in loop_rows(loops):
-            producer.produce(self.kafka.full(record.topic), record.value, record.key)
-        assert producer.flush(30) == 0  # a delivery of a loop that is not known is a dead letter
-        for record in itertools.islice(deliveries(loops, 100), count):
+        sent = self.sequence(loops, count, profiles=100)
+        self.produce(sent)
+        return {_id(record) for record in sent}
+
+    def sequence(self, loops: list[Loop], count: int, profiles: int) -> list[Record]:
+        """So many deliveries, for the loops in turn, which are known from now on: those of others are dead letters."""
+        self.produce(list(loop_rows(loops)))
+        return list(itertools.islice(deliveries(loops, profiles), count))
+
+    def produce(self, records: list[Record]) -> None:
+        """Writes them."""
+        producer = self.kafka.producer()
+        for record in records:
             producer.produce(self.kafka.full(record.topic), record.value, record.key)
             producer.poll(0)
-            ids.add((record.value or b"").partition(b'"id":"')[2].partition(b'"')[0].decode())
         assert producer.flush(30) == 0
-        return ids
 
     def poison(self, topic: str, value: bytes, key: bytes) -> None:
         """A record that holds no delivery."""
@@ -83,6 +90,10 @@ class Workers:
         """How many records the topic got."""
         places = [(topic, number) for number in range(self.kafka.partitions([topic])[topic])]
         return sum(self.kafka.ends(places).values())
+
+
+def _id(delivery: Record) -> str:
+    return (delivery.value or b"").partition(b'"id":"')[2].partition(b'"')[0].decode()
 
 
 @pytest.fixture
@@ -162,6 +173,40 @@ def test_a_worker_killed_while_deliveries_wait_loses_none_and_none_comes_early(
     workers.start()
     calls = customer.wait(lambda calls: _delivered(calls) == ids, 120)
     assert min(min(several) for several in _waits(calls).values()) >= 8
+
+
+def test_an_ordered_loop_keeps_its_order_when_workers_are_killed_while_deliveries_wait(
+    workers: Workers, customer: Customer
+) -> None:
+    came: list[tuple[str, str]] = []  # profile and event, as they were taken
+
+    def answer(call: Call) -> int:
+        if call.headers["loopwire-attempt"] == "1" and call.form["event"][-1] in "01":
+            return 500
+        came.append((call.form["profile"], call.headers["webhook-id"]))
+        return 200
+
+    customer.answer = answer
+    workers.settings = workers.settings.model_copy(update={"retry_ladder": (timedelta(seconds=6),)})
+    admin = Admin(workers.settings)
+    admin.apply(admin.plan())
+    one = replace(loop(0, customer.origin), ordered=True, max_in_flight=32)
+    sent = workers.sequence([one], 400, profiles=40)
+    doomed = [workers.start(), workers.start()]
+    workers.produce(sent[:200])
+    customer.wait(lambda calls: len(calls) > 60, 120)
+    for worker in doomed:
+        workers.kill(worker)
+    workers.start()
+    workers.produce(sent[200:])
+    ids = [_id(record) for record in sent]
+    customer.wait(lambda _calls: {name for _, name in came} == set(ids), 240)
+    first: defaultdict[str, list[str]] = defaultdict(list)
+    for profile, name in came:  # what was taken and not written down when the worker was killed comes twice
+        if name not in first[profile]:
+            first[profile].append(name)
+    for names in first.values():
+        assert names == [name for name in ids if name in set(names)]
 
 
 def test_a_ladder_that_was_changed_leaves_nothing_in_the_topics_of_the_old_one(
