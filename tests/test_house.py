@@ -31,6 +31,12 @@ WORLD = {"asyncio", "confluent_kafka", "http", "multiprocessing", "os", "pycurl"
 DOORS = {
     "route.rereads": "reads events again for route's run.py",
     "capture.workers": "forks, watches and ends capture's processes for its run.py",
+    "capture.listening": "takes requests from granian for capture's run.py",
+    "capture.serving": "reads requests, and looks after time, for capture's run.py",
+    "capture.owing": "holds answers back until their hits are safe for capture's run.py",
+    "capture.spool": "keeps hits on the disk for capture's run.py",
+    "capture.held": "writes, locks and removes the files of capture's spool for its run.py",
+    "capture.draining": "sends what is on the disk for capture's run.py",
     "capture.following": "follows what accounts chose, on a thread, for capture's run.py",
     "console.follower": "reads topics on a thread for console's run.py",
     "deliver.recall": "reads what waits for ordered loops for deliver's run.py",

@@ -33,6 +33,12 @@ _TEXT_ONLY = {
     name: re.compile(rf"</{name}(?=[\t\n\f\r />])", re.IGNORECASE)
     for name in ("script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes")
 }
+# What nothing has to be done about: text, and tags with other names than ours. Most of a mail is passed by this alone.
+_OURS = "|".join(
+    "".join(f"[{letter}{letter.upper()}]" for letter in name) + rf"(?:{_SPACE}|[/>])"
+    for name in ("a", "area", *_TEXT_ONLY, "/body")
+)
+_PLAIN = re.compile(rf"(?:[^<]++|<(?![A-Za-z/!?])|<(?!{_OURS}|[vV]:)/?[A-Za-z]{_ATTRIBUTES}>)*+")
 # In an attribute `&copy=2` and `&copyright` are no references (13.2.5.73): most links are written without `&amp;`.
 _REFERENCE = re.compile(r"&(?:#(?:[0-9]++|[xX][0-9A-Fa-f]++);?|([A-Za-z][A-Za-z0-9]*+)(;?))")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
@@ -41,13 +47,16 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 class Anchor(NamedTuple):
     """A link as written: the value of its `href` stands at [start, end), without quotes.
 
-    `href` is that value with its character references resolved; `text` is what a reader sees of the link.
+    `href` is that value with its character references resolved. The content of the element `name` begins at `content`
+    and ends before `limit`.
     """
 
     start: int
     end: int
     href: str
-    text: str
+    name: str
+    content: int
+    limit: int
 
 
 class Markup(NamedTuple):
@@ -67,21 +76,24 @@ def read(html: str) -> Markup:
 def _scan(html: str, at: int, limit: int, anchors: list[Anchor], *, shown: bool) -> int | None:
     """Appends what is found in [at, limit); where the last `</body>` there begins. `shown`: to all, not to Outlook."""
     body = None
-    while (at := html.find("<", at, limit)) >= 0:
+    while True:
+        plain = _PLAIN.match(html, at, limit)
+        at = plain.end() if plain else at
+        if at >= limit:
+            return body
         if tag := _START.match(html, at, limit):
             name = tag[1].lower()
             at = tag.end()
-            if name == "a" or name == "area" or name.startswith("v:"):  # noqa: PLR1714 (once a tag: a set takes longer)
-                _take(html, tag, name, limit, anchors)
-            elif name in _TEXT_ONLY:
+            if name in _TEXT_ONLY:
                 closing = _TEXT_ONLY[name].search(html, at, limit)
                 at = closing.start() if closing else limit
+            elif name in {"a", "area"} or name.startswith("v:"):
+                _take(html, tag, name, limit, anchors)
         elif tag := _END.match(html, at, limit):
             body = at if tag[1].lower() == "body" else body
             at = tag.end()
         else:
             at = _after(html, at, limit, anchors) if shown else _after_noise(html, at, limit)
-    return body
 
 
 def _after(html: str, at: int, limit: int, anchors: list[Anchor]) -> int:
@@ -115,14 +127,16 @@ def _take(html: str, tag: re.Match[str], name: str, limit: int, anchors: list[An
             group = next((number for number in (2, 3, 4) if attribute[number] is not None), None)
             if group is not None:
                 start, end = attribute.span(group)
-                text = "" if name == "area" else _text(html, name, tag.end(), limit)
-                anchors.append(Anchor(start, end, _resolved(html[start:end]), text))
+                anchors.append(Anchor(start, end, _resolved(html[start:end]), name, tag.end(), limit))
             return
 
 
-def _text(html: str, name: str, at: int, limit: int) -> str:
-    """What a reader sees of the element whose content begins here: no tags, no comments, one line."""
-    closing = _closing(name)
+def text_of(anchor: Anchor, html: str) -> str:
+    """What a reader sees of the link: no tags, no comments, one line; nothing of an area."""
+    if anchor.name == "area":
+        return ""
+    at, limit = anchor.content, anchor.limit
+    closing = _closing(anchor.name)
     stop = at
     while found := closing.search(html, stop, limit):
         stop = found.end()
@@ -131,8 +145,14 @@ def _text(html: str, name: str, at: int, limit: int) -> str:
             break
     else:
         stop = limit
-    shown = unescape(_MARKUP.sub("", _COMMENT.sub("", html[at:stop])))
-    return "".join(line.strip() for line in _INVISIBLE.sub("", shown).split("\n"))
+    shown = html[at:stop]
+    if "<" in shown:
+        shown = _MARKUP.sub("", _COMMENT.sub("", shown))
+    if "&" in shown:
+        shown = unescape(shown)
+    if not shown.isascii():
+        shown = _INVISIBLE.sub("", shown)
+    return "".join(line.strip() for line in shown.split("\n"))
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from pipeline.capture.destination import MAX_BYTES, checked
-from pipeline.capture.markup import Anchor, read
+from pipeline.capture.markup import Anchor, read, text_of
 
 _WEB = re.compile(r"https?:", re.IGNORECASE)
 _AUTHORITY = re.compile(r"https?://[^/?#\\]*", re.IGNORECASE)
@@ -77,7 +77,7 @@ def plan(html: str, wish: Wish = Wish()) -> Plan:  # noqa: B008 (frozen)
     left: list[Untold] = []
     for anchor in markup.anchors:
         url = _spelled(anchor.href)
-        if not _is_wanted(anchor, url, wish):
+        if not _is_wanted(anchor, url, wish) or (not wish.written and _is_address(text_of(anchor, html), url)):
             continue
         try:
             spots.append(Spot(anchor.start, anchor.end, checked(url)))
@@ -102,9 +102,7 @@ def rewritten(html: str, what: Plan, clicks: Mapping[str, str], pixel: str) -> s
 def _is_wanted(anchor: Anchor, url: str, wish: Wish) -> bool:
     if not _WEB.match(url) or _PLACEHOLDER.search(anchor.href, 0, MAX_BYTES):
         return False
-    if url.startswith(tuple(f"{base}/{door}/" for base in wish.bases for door in "ocu")):
-        return False
-    return wish.written or not _is_address(anchor.text, url)
+    return not url.startswith(tuple(f"{base}/{door}/" for base in wish.bases for door in "ocu"))
 
 
 def _is_address(text: str, url: str) -> bool:

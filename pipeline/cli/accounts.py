@@ -21,7 +21,7 @@ app.add_typer(users.app, name="users")
 Name = Annotated[str, typer.Argument(help="1 to 40 of a-z, 0-9 and -; it is the account's id.", show_default=False)]
 
 Domains = Annotated[
-    list[str] | None, typer.Argument(metavar="[DOMAIN]...", help="t.shop.example, or with another scheme than https.")
+    list[str] | None, typer.Argument(metavar="DOMAIN", help="t.shop.example, or with another scheme than https.")
 ]
 NoDomains = Annotated[bool, typer.Option("--none", help="Take all domains away.")]
 

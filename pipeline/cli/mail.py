@@ -23,9 +23,7 @@ HEADERS = ",".join(Ways().headers)
 
 Sources = Annotated[
     list[str],
-    typer.Argument(
-        metavar="PATH...", help="A message, an mbox, a maildir; - is a message on stdin.", show_default=False
-    ),
+    typer.Argument(metavar="PATH", help="A message, an mbox, a maildir; - is a message on stdin.", show_default=False),
 ]
 Verp = Annotated[
     str,
@@ -67,7 +65,7 @@ def read(  # noqa: PLR0913, PLR0917 (options, each with a name)
 ) -> None:
     """Reads complaints (ARF, RFC 5965) and delivery reports (DSN, RFC 3464) and tells the API of them.
 
-    A complaint is an abuse, a failed delivery a bounce and a failure, a delayed one a bounce, a made one a delivery.
+    A complaint is an abuse, a delivery that failed a bounce and a failure, one that is late a bounce.
     Whose mail it was is told by a tracking link in the mail that was sent back, else by its headers, else by the
     address the report came to (--verp). New messages of a maildir are moved to its cur/ once the API has their hits.
     Exits 1 where a hit was rejected; a message that tells nothing is no mistake.

@@ -13,6 +13,8 @@ USER_PATTERN = r"^[A-Za-z0-9._@+-]{1,64}$"
 
 _ID = re.compile(ID_PATTERN[:-1] + r"\Z")
 _UUID7 = re.compile(r"[0-2][0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
+_VARIANT = {f"{bits:x}": "89ab"[bits & 3] for bits in range(16)}
+_MILLISECOND = timedelta(milliseconds=1)
 _ACCOUNT = re.compile(ACCOUNT_PATTERN[:-1] + r"\Z")
 
 
@@ -36,11 +38,8 @@ def uuid7(now: datetime, random: bytes) -> str:
 
     `random` is 10 bytes. Ids made later sort later, to the millisecond.
     """
-    low = int.from_bytes(random, "big")
-    high_bits = (milliseconds(now) << 16) | 0x7000 | (low >> 68)
-    low_bits = (0b10 << 62) | (low & ((1 << 62) - 1))
-    text = f"{(high_bits << 64) | low_bits:032x}"  # once a hit: uuid.UUID would take half as long again
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    time, bits = f"{milliseconds(now):012x}", random.hex()  # once a hit: uuid.UUID would take three times as long
+    return f"{time[:8]}-{time[8:]}-7{bits[:3]}-{_VARIANT[bits[4]]}{bits[5:8]}-{bits[8:]}"
 
 
 def made_at(event: str) -> datetime | None:
@@ -57,7 +56,7 @@ def delivery_id(event: str, loop: str) -> str:
 
 def milliseconds(time: datetime) -> int:
     """Whole Unix milliseconds, as Kafka writes times: exact, as a float of seconds is not."""
-    return (time - EPOCH) // timedelta(milliseconds=1)
+    return (time - EPOCH) // _MILLISECOND
 
 
 def utc(timestamp: float) -> datetime:

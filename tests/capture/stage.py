@@ -1,6 +1,7 @@
 """The capture stage as a process of its own, over a Kafka in memory: `python -m tests.capture.stage capture`.
 
-`ACK_SECONDS` is how late it acknowledges; below 0 it never does. `ACK_REFUSED` makes it refuse.
+`ACK_SECONDS` is how late it acknowledges; below 0 it never does. `ACK_REFUSED` makes it refuse. `CONNECTIONS` is how
+many a worker takes.
 """
 
 import logging
@@ -13,6 +14,7 @@ from typing import Any
 from confluent_kafka import KafkaError
 
 from pipeline import settings
+from pipeline.capture import listening
 from pipeline.capture.run import serve
 from pipeline.kafka.memory import Memory, Message
 from pipeline.kafka.seam import OnDelivery, Producer
@@ -63,6 +65,7 @@ class LateMemory(Memory):
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    listening.CONNECTIONS = int(os.environ.get("CONNECTIONS", listening.CONNECTIONS))
     try:
         serve(settings.read(), lambda: LateMemory({HITS: 4}))
     except settings.SettingsError as wrong:

@@ -1,17 +1,24 @@
-"""A worker's application: the answer waits for the ack, and says so where it gave up."""
+"""A worker's answers: each waits for the broker or the disk, and says so where neither has the hit."""
 
 import asyncio
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from pipeline.capture import counts, run
+from pipeline import __version__
+from pipeline.capture import counts, owing, segment, serving
 from pipeline.capture.answer import GIF, Rules
 from pipeline.capture.privacy import Privacy
-from pipeline.capture.run import Capture
+from pipeline.capture.serving import Capture
+from pipeline.capture.spool import Spool
+from pipeline.capture.spooling import FEW
 from pipeline.capture.tokens import Link, sign, signing_key
 from pipeline.kafka.memory import Memory, MemoryProducer
 from pipeline.kafka.seam import OnDelivery
@@ -19,7 +26,9 @@ from pipeline.model.hits import AnyHit, Open
 from pipeline.settings import read
 from pipeline.topics import HITS
 
+SECONDS = 20.0
 KEYS = {"k1": b"k" * 32}
+RULES = Rules(KEYS)
 PIXEL = "/o/" + sign(Link("acme", "p-1", "m-1"), "open", *signing_key(KEYS, "acme"))
 PICTURE = [("Content-Type", "image/gif"), ("Cache-Control", "no-store, no-cache, must-revalidate, max-age=0")]
 
@@ -46,9 +55,15 @@ class Reply:
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, list[tuple[str, str]], bytes]] = []
+        self._answered = threading.Event()
 
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        self.answers.append((status, headers, body))
+    def response_bytes(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        self.answers.append((status, list(headers), body))
+        self._answered.set()
+
+    def wait(self) -> tuple[int, list[tuple[str, str]], bytes]:
+        assert self._answered.wait(SECONDS)
+        return self.answers[0]
 
 
 class Silent(MemoryProducer):
@@ -103,155 +118,290 @@ def row() -> counts.Row:
     return memoryview(bytearray(counts.ROW * 8)).cast("d")
 
 
-def served(memory: Memory, *scopes: Scope, rules: Rules = Rules(KEYS)) -> tuple[list[Reply], Capture]:  # noqa: B008
-    """What the application answers to requests made at once."""
-
-    async def serve() -> tuple[list[Reply], Capture]:
-        capture = Capture(memory, rules, [row()])
-        capture.__rsgi_init__(asyncio.get_running_loop())
-        background = asyncio.create_task(capture.run())
-        replies = [Reply() for _ in scopes]
-        await asyncio.gather(*(capture.__rsgi__(*pair) for pair in zip(scopes, replies, strict=True)))
-        background.cancel()
-        return replies, capture
-
-    return asyncio.run(serve())
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)
 
 
-def test_a_pixel_is_answered_once_its_hit_is_safe() -> None:
+@contextmanager
+def capturing(
+    kafka: Memory,
+    folder: Path,
+    *,
+    rules: Rules = RULES,
+    limit: int = 2**30,
+    deadline: float = 0.1,
+) -> Iterator[Capture]:
+    """A worker that runs, asked from this thread as from granian's."""
+    spool = Spool(folder / "spool", limit)
+    capture = Capture(kafka, rules, spool, [row()], deadline=deadline)
+    loop = asyncio.new_event_loop()
+    background = loop.create_task(capture.run())
+
+    def run() -> None:
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(background)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(lambda: spool.well or bool(spool.why))
+    try:
+        yield capture
+    finally:
+        loop.call_soon_threadsafe(background.cancel)
+        thread.join()
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+        spool.close()
+
+
+def asked(capture: Capture, *scopes: Scope) -> list[Reply]:
+    """The replies to requests made at once, when all are there."""
+    replies = [Reply() for _ in scopes]
+    for scope, reply in zip(scopes, replies, strict=True):
+        capture.hear(scope, reply)
+    for reply in replies:
+        reply.wait()
+    return replies
+
+
+def said(capture: Capture, path: str) -> tuple[int, bytes]:
+    [reply] = asked(capture, Scope(path))
+    status, _, body = reply.wait()
+    return status, body
+
+
+def figures(capture: Capture) -> list[str]:
+    """The requests counted, and what else is not 0."""
+    lines = said(capture, "/metrics")[1].decode().splitlines()
+    return [line.removeprefix("loopwire_capture_") for line in lines if not line.startswith("#") if line[-2:] != " 0"]
+
+
+def counted(capture: Capture) -> list[str]:
+    return [line for line in figures(capture) if line.startswith("requests_total")]
+
+
+def test_a_pixel_is_answered_once_its_hit_is_safe(tmp_path: Path) -> None:
     memory = Memory({HITS: 4})
-    [reply], _ = served(memory, Scope(PIXEL, {"user-agent": ["Thunderbird"], "referer": ["https://mail.example/"]}))
+    with capturing(memory, tmp_path) as capture:
+        [reply] = asked(capture, Scope(PIXEL, {"user-agent": ["Thunderbird"], "referer": ["https://mail.example/"]}))
     assert reply.answers == [(200, PICTURE, GIF)]
     [hit] = hits(memory)
     assert hit == Open(id=hit.id, account="acme", profile="p-1", mailing="m-1", at=hit.at, ip="::1",
                        useragent="Thunderbird", referer="https://mail.example/", method="GET")  # fmt: skip
 
 
-def test_a_hit_is_keyed_by_account_and_profile() -> None:
+def test_a_hit_is_keyed_by_account_and_profile(tmp_path: Path) -> None:
     memory = Memory({HITS: 4})
-    served(memory, Scope(PIXEL))
+    with capturing(memory, tmp_path) as capture:
+        asked(capture, Scope(PIXEL))
     assert [message.key() for log in memory.logs[HITS] for message in log] == [b"acme/p-1"]
 
 
-def test_every_hit_has_an_id_of_its_own() -> None:
+def test_every_hit_has_an_id_of_its_own(tmp_path: Path) -> None:
     memory = Memory({HITS: 4})
-    served(memory, *(Scope(PIXEL) for _ in range(2_500)))
+    with capturing(memory, tmp_path) as capture:
+        asked(capture, *(Scope(PIXEL) for _ in range(2_500)))
     assert len({hit.id for hit in hits(memory)}) == 2_500
 
 
-def test_a_trusted_proxy_tells_the_client() -> None:
+def test_a_trusted_proxy_tells_the_client(tmp_path: Path) -> None:
     memory = Memory({HITS: 4})
     rules = Rules(KEYS, Privacy("full", read(trusted_proxies="::1").trusted_proxies))
-    served(memory, Scope(PIXEL, {"x-forwarded-for": ["6.6.6.6", "203.0.113.9"]}), rules=rules)
+    with capturing(memory, tmp_path, rules=rules) as capture:
+        asked(capture, Scope(PIXEL, {"x-forwarded-for": ["6.6.6.6", "203.0.113.9"]}))
     assert [hit.ip for hit in hits(memory)] == ["203.0.113.9"]
 
 
-@pytest.mark.parametrize("kind", [Full, Refusing, Failing])
-def test_a_hit_that_is_not_taken_is_said_to_be_lost(kind: type[MemoryProducer]) -> None:
-    [reply], capture = served(Broken(kind), Scope(PIXEL))
-    assert reply.answers == [(200, [*PICTURE, ("loopwire-hit", "lost")], GIF)]
-    assert capture.waiting == 0
-    assert not capture.ready
+@pytest.mark.parametrize("kind", [Full, Refusing, Failing, Silent])
+def test_a_hit_that_the_broker_does_not_take_is_answered_once_it_is_on_the_disk(
+    kind: type[MemoryProducer], tmp_path: Path
+) -> None:
+    with capturing(Broken(kind), tmp_path) as capture:
+        [reply] = asked(capture, Scope(PIXEL))
+        assert reply.answers == [(200, PICTURE, GIF)]
+        assert counted(capture) == ['requests_total{kind="open",outcome="spooled"} 1']
+        assert capture.waiting == 0
+        assert capture.ready
+    assert on_disk(tmp_path) == ["acme/p-1"]
 
 
-def test_an_ack_that_does_not_come_is_not_waited_for_any_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.2)
-    [one, two], capture = served(Broken(Silent), Scope(PIXEL), Scope(PIXEL))
-    assert one.answers == two.answers == [(200, [*PICTURE, ("loopwire-hit", "lost")], GIF)]
-    assert capture.waiting == 0
+@pytest.mark.parametrize("kind", [Full, Refusing, Failing, Silent])
+def test_a_hit_that_neither_takes_is_said_to_be_lost(
+    kind: type[MemoryProducer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owing, "PATIENCE_SECONDS", 0.3)
+    with capturing(Broken(kind), tmp_path, limit=0) as capture:
+        replies = asked(capture, *(Scope(PIXEL) for _ in range(5)))
+        assert all(reply.answers == [(200, [*PICTURE, ("loopwire-hit", "lost")], GIF)] for reply in replies)
+        assert counted(capture) == ['requests_total{kind="open",outcome="lost"} 5']
+        assert capture.waiting == 0
+        assert not capture.ready
+        assert said(capture, "/ready") == (503, b"not ready\n")
+        assert said(capture, "/live") == (200, b"live\n")
 
 
-def test_an_ack_that_comes_after_the_answer_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.1)
+def test_after_a_few_failures_in_a_row_hits_go_straight_to_the_disk(tmp_path: Path) -> None:
+    with capturing(Broken(Silent), tmp_path) as capture:
+        asked(capture, *(Scope(PIXEL) for _ in range(FEW)))
+        produced = len(capture._producer)
+        assert produced == FEW
+        [reply] = asked(capture, Scope(PIXEL))
+        assert reply.answers == [(200, PICTURE, GIF)]
+        assert len(capture._producer) <= produced + 1, "the probe comes from the spool"
+
+
+def test_an_ack_that_comes_while_the_disk_refuses_saves_the_hit(tmp_path: Path) -> None:
     heard: list[OnDelivery] = []
 
     class Slow(Silent):
         def produce(self, *_record: Any, **_more: Any) -> None:
             heard.append(_more["on_delivery"])
 
-    [reply], _ = served(Broken(Slow), Scope(PIXEL))
-    heard[0](None, None)  # type: ignore[arg-type]
-    assert len(reply.answers) == 1
+    with capturing(Broken(Slow), tmp_path, limit=0, deadline=0.01) as capture:
+        capture.hear(Scope(PIXEL), reply := Reply())
+        until(lambda: capture._owing.broker.failures == 1)
+        heard[0](None, None)  # type: ignore[arg-type]
+        assert reply.wait() == (200, PICTURE, GIF)
+
+
+def test_an_ack_that_comes_after_the_answer_is_counted_and_changes_nothing(tmp_path: Path) -> None:
+    heard: list[OnDelivery] = []
+
+    class Slow(Silent):
+        def produce(self, *_record: Any, **_more: Any) -> None:
+            heard.append(_more["on_delivery"])
+
+    with capturing(Broken(Slow), tmp_path, deadline=0.01) as capture:
+        [reply] = asked(capture, Scope(PIXEL))
+        heard[0](None, None)  # type: ignore[arg-type]
+        assert len(reply.answers) == 1
+        assert "late_total 1" in figures(capture)
+        assert counted(capture) == ['requests_total{kind="open",outcome="spooled"} 1']
+
+
+class Moody(Memory):
+    """A Kafka that takes nothing until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__({HITS: 4})
+        self.away = True
+
+    def producer(self, **_more: Any) -> MemoryProducer:
+        return MoodyProducer(self)
+
+    def partitions(self, topics: Iterable[str]) -> Mapping[str, int]:
+        if self.away:
+            raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+        return super().partitions(topics)
+
+
+class MoodyProducer(MemoryProducer):
+    def __init__(self, moody: Moody) -> None:
+        super().__init__(moody)
+        self._moody = moody
+
+    def produce(self, topic: str, value: Any = None, key: Any = None, partition: int = -1, **more: Any) -> None:
+        if self._moody.away:
+            raise BufferError("away")
+        super().produce(topic, value, key, partition, **more)
+
+
+def test_what_is_spooled_comes_when_the_broker_is_back_under_the_same_ids(tmp_path: Path) -> None:
+    moody = Moody()
+    with capturing(moody, tmp_path) as capture:
+        asked(capture, *(Scope(PIXEL) for _ in range(300)))
+        assert hits(moody) == []
+        moody.away = False
+        until(lambda: len(hits(moody)) >= 300)
+        until(lambda: capture._drain.empty)
+        asked(capture, Scope(PIXEL))
+        assert len(hits(moody)) == len({hit.id for hit in hits(moody)}) == 301
+        assert "drained_total 300" in figures(capture)
+        assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_what_a_dead_worker_spooled_comes_from_the_next(tmp_path: Path) -> None:
+    with capturing(Broken(Full), tmp_path) as capture:
+        asked(capture, *(Scope(PIXEL) for _ in range(20)))
+    memory = Memory({HITS: 4})
+    with capturing(memory, tmp_path):
+        until(lambda: len(hits(memory)) == 20)
+        until(lambda: not list((tmp_path / "spool").iterdir()))
 
 
 def test_losses_are_told_of_at_most_once_a_second(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(run, "TICK_SECONDS", 0.001)
+    monkeypatch.setattr(serving, "TICK_SECONDS", 0.001)
+    with capturing(Broken(Full), tmp_path, limit=0) as capture:
+        asked(capture, *(Scope(PIXEL) for _ in range(FEW)))
 
-    async def lose() -> None:
-        capture = Capture(Broken(Full), Rules(KEYS), [row()])
-        capture.__rsgi_init__(asyncio.get_running_loop())
-        background = asyncio.create_task(capture.run())
-        while not caplog.messages:
-            await capture.__rsgi__(Scope(PIXEL), Reply())
-            await asyncio.sleep(0)
-        for _ in range(100):
-            await capture.__rsgi__(Scope(PIXEL), Reply())
-            await asyncio.sleep(0.001)
-        background.cancel()
+        def lost() -> list[str]:
+            return [line for line in caplog.messages if " hits lost: " in line]
 
-    asyncio.run(lose())
-    [line] = caplog.messages
-    assert line.endswith(" hits lost: Local: Queue full")
+        until(lambda: asked(capture, Scope(PIXEL)) != [] and lost() != [])
+        asked(capture, *(Scope(PIXEL) for _ in range(100)))
+        [line] = lost()
+        assert line.endswith(" hits lost: Local: Queue full; the spool can't be written: SPOOL_LIMIT is reached")
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    while not holds():  # noqa: ASYNC110 (what it waits for has no event)
-        await asyncio.sleep(0.001)
+def test_a_request_that_fails_by_our_fault_is_answered_with_500(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "answer", lambda *_all: 1 / 0)
+    with capturing(Memory({HITS: 4}), tmp_path) as capture:
+        assert said(capture, PIXEL)[0] == 500
+    assert "capture: a request failed" in caplog.messages
 
 
-def asked(capture: Capture, path: str) -> tuple[int, bytes]:
-    reply = Reply()
-    asyncio.run(capture.__rsgi__(Scope(path), reply))
-    [(status, _, body)] = reply.answers
-    return status, body
+def test_a_worker_that_ends_closes_its_connections(tmp_path: Path) -> None:
+    with capturing(Memory({HITS: 4}), tmp_path) as capture:
+        capture.drain()
+        [reply] = asked(capture, Scope(PIXEL))
+        assert reply.answers == [(200, [*PICTURE, ("Connection", "close")], GIF)]
+        assert said(capture, "/ready") == (503, b"not ready\n")
 
 
-def test_a_worker_is_ready_while_the_broker_takes_hits() -> None:
-    _, capture = served(Memory({HITS: 4}), Scope(PIXEL))
-    assert asked(capture, "/ready") == (200, b"ready\n")
-    capture.draining = True
-    assert asked(capture, "/ready") == (503, b"not ready\n")
-    assert asked(capture, "/live") == (200, b"live\n")
+def test_a_worker_is_ready_once_its_disk_or_its_broker_takes_hits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    moody = Moody()
+    with capturing(moody, tmp_path, limit=0) as capture:
+        until(lambda: any("the broker is not ready" in line for line in caplog.messages))
+        assert not capture.ready
+        moody.away = False
+        until(lambda: capture.ready)
+    with capturing(Moody(), tmp_path) as capture:
+        assert said(capture, "/ready") == (200, b"ready\n")
 
 
-def test_a_worker_is_not_ready_before_the_broker_knows_our_topic(caplog: pytest.LogCaptureFixture) -> None:
-    async def wait() -> Capture:
-        capture = Capture(Memory({}), Rules(KEYS), [row()])
-        background = asyncio.create_task(capture.run())
-        await until(lambda: bool(caplog.messages))
-        background.cancel()
-        return capture
-
-    assert asked(asyncio.run(wait()), "/ready") == (503, b"not ready\n")
-    assert caplog.messages == ["capture: not ready: there is no topic hits"]
-
-
-def test_a_worker_is_not_ready_while_a_hit_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "SLOW_SECONDS", 0.05)
-
-    async def wait() -> list[bool]:
-        capture = Capture(Broken(Silent), Rules(KEYS), [row()])
-        capture.__rsgi_init__(asyncio.get_running_loop())
-        background = asyncio.create_task(capture.run())
-        await until(lambda: capture.ready)
-        request = asyncio.create_task(capture.__rsgi__(Scope(PIXEL), Reply()))
-        await until(lambda: not capture.ready)
-        request.cancel()
-        background.cancel()
-        return [capture.waiting == 1]
-
-    assert asyncio.run(wait()) == [True]
-
-
-def test_metrics_tell_kinds_and_outcomes() -> None:
-    _, capture = served(Memory({HITS: 4}), Scope(PIXEL), Scope("/o/x"), Scope("/c/x"), Scope("/"))
-    _, shown = asked(capture, "/metrics")
-    told = [line for line in shown.decode().splitlines() if "requests_total{" in line and not line.endswith(" 0")]
+def test_metrics_tell_kinds_and_outcomes(tmp_path: Path) -> None:
+    head = Scope(PIXEL)
+    head.method = "HEAD"
+    with capturing(Memory({HITS: 4}), tmp_path, limit=4711) as capture:
+        asked(capture, Scope(PIXEL), head, Scope("/o/x"), Scope("/c/x"), Scope("/"))
+        until(lambda: capture.waiting == 0)
+        told = [line for line in figures(capture) if "ack_seconds" not in line]
     assert told == [
-        'loopwire_capture_requests_total{kind="open",outcome="safe"} 1',
-        'loopwire_capture_requests_total{kind="open",outcome="bad"} 1',
-        'loopwire_capture_requests_total{kind="click",outcome="bad"} 1',
-        'loopwire_capture_requests_total{kind="other",outcome="none"} 1',
+        'requests_total{kind="open",outcome="safe"} 2',
+        'requests_total{kind="open",outcome="bad"} 1',
+        'requests_total{kind="click",outcome="bad"} 1',
+        'requests_total{kind="other",outcome="none"} 1',
+        "head_total 1",
+        "spool_limit_bytes 4711",
+        f'build{{version="{__version__}"}} 1',
     ]
+
+
+def on_disk(folder: Path) -> list[str]:
+    """The keys of the hits in the spool."""
+    keys = []
+    for path in (folder / "spool").iterdir():
+        data, at = path.read_bytes(), segment.HEAD
+        while record := segment.found(data, segment.seed_of(data) or b"", at):
+            keys.append(record.kept.key.decode())
+            at = record.end
+    return keys

@@ -3,6 +3,8 @@
 from pipeline import __version__
 from pipeline.capture import counts
 
+WAITED = "How long hits waited for their acknowledgement, those that waited in vain too."
+
 
 def rows(number: int) -> list[counts.Row]:
     return [memoryview(bytearray(counts.ROW * 8)).cast("d") for _ in range(number)]
@@ -17,9 +19,11 @@ def test_prometheus_reads_the_sum_of_all_workers() -> None:
     counts.waited(one, 0.001)
     counts.waited(two, 0.003)
     counts.waited(two, 11.0)
-    counts.waiting(one, 5)
-    counts.waiting(one, 2)
-    counts.waiting(two, 1)
+    counts.head(one)
+    counts.late(two)
+    counts.stands(one, counts.Standing(waiting=5))
+    counts.stands(one, counts.Standing(10, 2, 20, 300, 4_000, 7.0))
+    counts.stands(two, counts.Standing(1, 1, 2, 30, 4_000, 9.4))
     shown = counts.text([one, two])
     assert [line for line in shown.splitlines() if not line.endswith(" 0")] == [
         "# HELP loopwire_capture_requests_total Requests by kind and outcome.",
@@ -27,7 +31,7 @@ def test_prometheus_reads_the_sum_of_all_workers() -> None:
         'loopwire_capture_requests_total{kind="open",outcome="safe"} 2',
         'loopwire_capture_requests_total{kind="click",outcome="lost"} 1',
         'loopwire_capture_requests_total{kind="click",outcome="bad"} 1',
-        "# HELP loopwire_capture_ack_seconds How long hits waited for their acknowledgement.",
+        f"# HELP loopwire_capture_ack_seconds {WAITED}",
         "# TYPE loopwire_capture_ack_seconds histogram",
         'loopwire_capture_ack_seconds_bucket{le="0.001"} 1',
         'loopwire_capture_ack_seconds_bucket{le="0.0025"} 1',
@@ -35,9 +39,30 @@ def test_prometheus_reads_the_sum_of_all_workers() -> None:
         'loopwire_capture_ack_seconds_bucket{le="+Inf"} 3',
         "loopwire_capture_ack_seconds_count 3",
         "loopwire_capture_ack_seconds_sum 11.004000",
-        "# HELP loopwire_capture_waiting Hits that wait for their acknowledgement.",
+        "# HELP loopwire_capture_head_total Hits that asked with HEAD.",
+        "# TYPE loopwire_capture_head_total counter",
+        "loopwire_capture_head_total 1",
+        "# HELP loopwire_capture_late_total Acknowledgements of hits that were spooled meanwhile: duplicates.",
+        "# TYPE loopwire_capture_late_total counter",
+        "loopwire_capture_late_total 1",
+        "# HELP loopwire_capture_drained_total Spooled hits that the broker has acknowledged.",
+        "# TYPE loopwire_capture_drained_total counter",
+        "loopwire_capture_drained_total 11",
+        "# HELP loopwire_capture_waiting Hits that wait to be safe.",
         "# TYPE loopwire_capture_waiting gauge",
         "loopwire_capture_waiting 3",
+        "# HELP loopwire_capture_queue Records that librdkafka has not seen acknowledged.",
+        "# TYPE loopwire_capture_queue gauge",
+        "loopwire_capture_queue 22",
+        "# HELP loopwire_capture_spool_bytes What waits in the spool.",
+        "# TYPE loopwire_capture_spool_bytes gauge",
+        "loopwire_capture_spool_bytes 330",
+        "# HELP loopwire_capture_spool_limit_bytes SPOOL_LIMIT: alarm well below it.",
+        "# TYPE loopwire_capture_spool_limit_bytes gauge",
+        "loopwire_capture_spool_limit_bytes 4000",
+        "# HELP loopwire_capture_spool_oldest_seconds How old the oldest segment of the spool is.",
+        "# TYPE loopwire_capture_spool_oldest_seconds gauge",
+        "loopwire_capture_spool_oldest_seconds 9",
         "# HELP loopwire_capture_build Always 1: its label is the version that runs.",
         "# TYPE loopwire_capture_build gauge",
         f'loopwire_capture_build{{version="{__version__}"}} 1',

@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from pipeline.capture.answer import GIF
 from pipeline.capture.following import FILE
 from pipeline.capture.tokens import Link, sign, signing_key
 from tests.conftest import free_port
@@ -54,6 +55,9 @@ class Stage:
     def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
         with connected(self.port) as connection:
             return got(connection, path)
+
+    def metrics(self) -> str:
+        return self.get("/metrics")[2].decode()
 
     def ready(self) -> bool:
         with suppress(OSError, http.client.HTTPException):
@@ -124,7 +128,7 @@ def test_pictures_and_metrics_come_from_any_worker() -> None:
             assert (status, headers["content-type"], len(body)) == (200, "image/gif", 43)
             assert "loopwire-hit" not in headers
         for _ in range(5):
-            shown = stage.get("/metrics")[2].decode()
+            shown = stage.metrics()
             assert 'loopwire_capture_requests_total{kind="open",outcome="safe"} 20\n' in shown
 
 
@@ -143,11 +147,19 @@ def test_a_post_with_a_body_leaves_the_connection_usable() -> None:
             assert (response.status, b"unsubscribed" in response.read()) == (200, True)
 
 
-def test_a_refused_hit_is_answered_as_lost() -> None:
+def test_a_refused_hit_is_safe_on_the_disk() -> None:
     with running(ACK_REFUSED="not yours") as stage:
-        assert stage.get(PIXEL)[1]["loopwire-hit"] == "lost"
-        until(lambda: any(line == "capture: 1 hits lost: not yours\n" for line in stage.lines))
-        assert stage.get("/ready")[0] == 503
+        assert "loopwire-hit" not in stage.get(PIXEL)[1]
+        assert 'loopwire_capture_requests_total{kind="open",outcome="spooled"} 1\n' in stage.metrics()
+        assert stage.ready()
+
+
+def test_a_hit_that_is_refused_and_has_no_disk_is_answered_as_lost() -> None:
+    with running(ACK_REFUSED="not yours", LOOPWIRE_SPOOL_LIMIT="0") as stage:
+        until(lambda: stage.get(PIXEL)[1].get("loopwire-hit") == "lost")
+        line = "capture: [1-9] hits lost: not yours; the spool can't be written: SPOOL_LIMIT is reached\n"
+        until(lambda: any(re.fullmatch(line, said) for said in stage.lines))
+        until(lambda: stage.get(PIXEL)[::2] == (200, GIF) and not stage.ready())
 
 
 def test_what_accounts_chose_holds_although_kafka_does_not_say_so_now(tmp_path: Path) -> None:
@@ -157,9 +169,23 @@ def test_what_accounts_chose_holds_although_kafka_does_not_say_so_now(tmp_path: 
         for host in ("t.rival.example", "t.example.com"):
             connection.request("GET", PIXEL, headers={"Host": host, "Sec-GPC": "1"})
             assert connection.getresponse().read()[:3] == b"GIF"
-        counted = stage.get("/metrics")[2].decode()
-    for outcome in ("bad", "safe"):
-        assert f'loopwire_capture_requests_total{{kind="open",outcome="{outcome}"}} 1\n' in counted
+        counted = stage.metrics()
+    assert 'loopwire_capture_requests_total{kind="open",outcome="bad"} 1\n' in counted
+    outcomes = re.findall(r'\{kind="open",outcome="(?:safe|spooled)"\} (\d+)\n', counted)
+    assert sum(map(int, outcomes)) == 1
+
+
+def test_under_overload_connections_wait_and_no_hit_is_lost() -> None:
+    with running(1, CONNECTIONS="8") as stage, ExitStack() as held:
+        taken = [held.enter_context(connected(stage.port)) for _ in range(8)]
+        assert [got(one, PIXEL)[0] for one in taken] == [200] * 8
+        with connected(stage.port) as late:
+            late.request("GET", PIXEL)
+            assert not select.select([late.sock], [], [], 0.5)[0], "it waits where the kernel keeps it"
+            assert [got(one, PIXEL)[0] for one in taken] == [200] * 8
+            taken[0].close()
+            response = late.getresponse()
+            assert (response.status, response.getheader("loopwire-hit")) == (200, None)
 
 
 def test_a_killed_worker_is_started_again_with_a_line_that_says_so() -> None:
@@ -198,10 +224,14 @@ def test_sigterm_ends_it_although_connections_are_kept_open() -> None:
 
 
 def test_sigterm_waits_for_what_is_under_way_and_takes_no_more() -> None:
-    with running(1, ACK_SECONDS="2") as stage, connected(stage.port) as idle, connected(stage.port) as busy:
+    with (
+        running(1, ACK_SECONDS="2", LOOPWIRE_SPOOL_DEADLINE="1m") as stage,
+        connected(stage.port) as idle,
+        connected(stage.port) as busy,
+    ):
         got(idle, "/live")
         busy.request("GET", PIXEL)
-        until(lambda: "loopwire_capture_waiting 1\n" in stage.get("/metrics")[2].decode())
+        until(lambda: "loopwire_capture_waiting 1\n" in stage.metrics())
         stage.process.terminate()
         until(lambda: refused(stage.port))
         response = busy.getresponse()

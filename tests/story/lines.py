@@ -18,8 +18,9 @@ import requests
 from pipeline import keys, topics
 from pipeline.capture.answer import Rules
 from pipeline.capture.following import Following
+from pipeline.capture.listening import Ear, listening
 from pipeline.capture.privacy import Privacy
-from pipeline.capture.run import Capture, _Granian, _listen, _rows
+from pipeline.capture.run import made, shared
 from pipeline.console.run import serve
 from pipeline.deliver.run import Deliver
 from pipeline.enrich.run import build
@@ -160,12 +161,12 @@ class Threads:
 
     async def _capture(self, stop: asyncio.Event) -> None:
         rules = Rules(keys.link_keys(self.settings), Privacy("full", (), b"x" * 32))
-        capture = Capture(self.kafka, rules, _rows(1))
+        capture = made(self.settings, self.kafka, rules, shared(1))
         Following(self.kafka, self.settings.tracking_url, None, capture.choose).start()
-        server = _Granian(capture, _listen(self.settings))
-        tasks = [asyncio.ensure_future(server.serve()), asyncio.ensure_future(capture.run())]
+        ear = Ear(capture.hear, listening(self.settings))
+        tasks = [asyncio.ensure_future(ear.serve()), asyncio.ensure_future(capture.run())]
         await stop.wait()
-        server.stop()  # type: ignore[no-untyped-call]
+        ear.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -51,8 +51,8 @@ def test_what_an_account_chose_of_its_readers_holds_soon(sender: Sender, custome
     secret = sender.call("POST", "/v1/track", {"profile": "jane", "mailing": "secret"}).json()["open"]
 
     def asks() -> dict[str, Any]:
-        requests.get(click, headers={"Sec-GPC": "1"}, allow_redirects=False, timeout=20)
         seen = len(customer.calls)
+        requests.get(click, headers={"Sec-GPC": "1"}, allow_redirects=False, timeout=20)
         return dict(json.loads(customer.wait(told(seen + 1))[-1].body))
 
     while "ip" in (found := asks()):  # about a second

@@ -1,0 +1,96 @@
+"""Readers who open mails by the thousand, each mail once, and remember which were safely answered."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from pipeline.capture.tokens import Link, sign
+
+CONNECTIONS = 64
+PACE = 2_000  # hits a second at most: more would only make what a broker that is away has to catch up with longer
+PROFILES = 48  # some on each of the 12 partitions
+SECONDS = 60.0
+
+
+class Readers:
+    """Keeps `CONNECTIONS` connections open to a port and asks on each, one mail after another, until stopped.
+
+    A mail whose reader got no answer is not opened again: so each message has one hit, and one id.
+    """
+
+    def __init__(self, port: int, kid: str, key: bytes) -> None:
+        self._port = port
+        self._signing = kid, key
+        self._count = 0
+        self._ending = False
+        self.safe: dict[str, float] = {}  # message -> when it was answered
+        self.lost: set[str] = set()
+        self.broken = 0  # connections that ended without an answer
+        self.slowest = 0.0
+
+    @contextmanager
+    def reading(self) -> Iterator["Readers"]:
+        """Reads as long as the block runs."""
+        thread = threading.Thread(target=lambda: asyncio.run(self._read()), name="readers")
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._ending = True
+            thread.join()
+
+    def more(self, hits: int) -> None:
+        """Waits until so many more were answered."""
+        wanted = len(self.safe) + len(self.lost) + hits
+        until(lambda: len(self.safe) + len(self.lost) >= wanted)
+
+    async def _read(self) -> None:
+        await asyncio.gather(*(self._one() for _ in range(CONNECTIONS)))
+
+    async def _one(self) -> None:
+        while not self._ending:
+            try:
+                asking, writing = await asyncio.open_connection("127.0.0.1", self._port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            try:
+                while not self._ending and await self._opened(asking, writing):
+                    pass
+            except (OSError, asyncio.IncompleteReadError):
+                self.broken += 1
+            finally:
+                writing.close()
+                with suppress(OSError):
+                    await writing.wait_closed()
+
+    async def _opened(self, asking: asyncio.StreamReader, writing: asyncio.StreamWriter) -> bool:
+        """Opens the next mail; whether the connection goes on."""
+        message, began = self._next(), time.monotonic()
+        token = sign(Link("acme", f"p-{hash(message) % PROFILES}", "spring", message), "open", *self._signing)
+        writing.write(f"GET /o/{token}.gif HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+        head = (await asking.readuntil(b"\r\n\r\n")).lower()
+        await asking.readexactly(43)
+        assert head.startswith(b"http/1.1 200 "), head
+        took = time.monotonic() - began
+        self.slowest = max(self.slowest, took)
+        if b"loopwire-hit: lost" in head:
+            self.lost.add(message)
+        else:
+            self.safe[message] = time.monotonic()
+        await asyncio.sleep(max(0.0, CONNECTIONS / PACE - took))
+        return b"connection: close" not in head
+
+    def _next(self) -> str:
+        self._count += 1
+        return f"m-{self._count}"
+
+
+def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+    """Waits for a condition; AssertionError where it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"the condition did not come true in {seconds} s"
+        time.sleep(0.02)
