@@ -187,7 +187,9 @@ def test_an_ordered_loop_keeps_its_order_when_workers_are_killed_while_deliverie
         return 200
 
     customer.answer = answer
-    workers.settings = workers.settings.model_copy(update={"retry_ladder": (timedelta(seconds=6),)})
+    workers.settings = workers.settings.model_copy(
+        update={"retry_ladder": (timedelta(seconds=30),)}
+    )  # to begin anew is shorter
     admin = Admin(workers.settings)
     admin.apply(admin.plan())
     one = replace(loop(0, customer.origin), ordered=True, max_in_flight=32)
