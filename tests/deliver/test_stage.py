@@ -142,7 +142,7 @@ def test_an_event_that_can_t_be_told_is_dead_and_stops_nobody(event: bytes, form
         msgspec.structs.replace(_delivery(), event=msgspec.Raw(event)), _standing(format=form), NOW, _unseal
     )
     if isinstance(found, Post):
-        assert json.loads(found.body)["fields"]["x"]  # deep, and still JSON: a form would be too deep
+        assert form == "form" or json.loads(found.body)["fields"]["x"]  # deep, and told all the same
         assert form == "json"
     else:
         assert isinstance(found, Dead)
