@@ -187,9 +187,8 @@ def test_an_ordered_loop_keeps_its_order_when_workers_are_killed_while_deliverie
         return 200
 
     customer.answer = answer
-    workers.settings = workers.settings.model_copy(
-        update={"retry_ladder": (timedelta(seconds=30),)}
-    )  # to begin anew is shorter
+    ladder = (timedelta(seconds=30), timedelta(seconds=2))  # a worker begins within the first wait
+    workers.settings = workers.settings.model_copy(update={"retry_ladder": ladder})
     admin = Admin(workers.settings)
     admin.apply(admin.plan())
     one = replace(loop(0, customer.origin), ordered=True, max_in_flight=32)
