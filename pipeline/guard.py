@@ -5,6 +5,7 @@ Networks from the IANA special-purpose registries (RFC 6890 and its updates), as
 """
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from socket import inet_aton, inet_ntoa
 
 from pipeline.settings import Network
 
@@ -35,6 +36,7 @@ REFUSED_V6 = {
         "::ffff:0:0/96": "IPv4-mapped",
         "64:ff9b::/96": "NAT64",
         "64:ff9b:1::/48": "NAT64",
+        "2001::/32": "Teredo",
         "2001::/23": "reserved",
         "2001:db8::/32": "documentation",
         "2002::/16": "6to4",
@@ -56,6 +58,25 @@ def refusal(address: str, allow: tuple[Network, ...] = ()) -> str | None:
     if any(ip in network for network in allow):
         return None
     return _special(ip)
+
+
+def literal(host: str) -> str | None:
+    """The IP address a URL's host spells, in whatever way; None where it is a name, for a resolver to answer.
+
+    `127.1`, `2130706433`, `0x7f.0.0.1` and `0177.0.0.1` are what inet_aton takes for 127.0.0.1, and so do clients and
+    proxies; `localhost` and what ends in it never leaves the machine (RFC 6761 section 6.3).
+    """
+    bare = host.strip("[]").rstrip(".").lower()
+    if bare == "localhost" or bare.endswith(".localhost"):
+        return "127.0.0.1"
+    try:
+        return str(ip_address(bare.partition("%")[0]))
+    except ValueError:
+        pass
+    try:
+        return inet_ntoa(inet_aton(bare)) if not any(one.isspace() for one in bare) else None
+    except (OSError, UnicodeError):
+        return None
 
 
 def port_refusal(port: int) -> str | None:

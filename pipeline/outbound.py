@@ -12,7 +12,7 @@ import certifi
 import pycurl
 
 from pipeline import __version__
-from pipeline.guard import port_refusal, refusal
+from pipeline.guard import literal, port_refusal, refusal
 from pipeline.model.deliveries import Timings
 from pipeline.settings import Network
 
@@ -82,10 +82,12 @@ class Handle:
         self._limit = 0
         self._cut = self._large = False
         self._refused: str | None = None
+        self._tried = False
         self._retry_after: str | None = None
         self.curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.PATH_AS_IS, 1)  # a path is signed, and asked for, as it was typed
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.PROXY, guard.proxy)  # set even if empty: the environment's proxies are not ours
         curl.setopt(pycurl.NOPROXY, "" if guard.proxy else "*")
@@ -102,6 +104,7 @@ class Handle:
         self._body.clear()
         self._headers, self._limit, self._cut = 0, request.limit, False
         self._refused = self._retry_after = None
+        self._tried = False
         if wrong := _unfit(request.url, self._guard):
             return wrong
         try:
@@ -140,7 +143,8 @@ class Handle:
         if self._headers > HEADERS_LIMIT:
             return f"answer's headers are over {HEADERS_LIMIT} bytes"
         if self._refused and code in {pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT}:
-            return self._refused
+            # One of its addresses was tried: what came of that is said first.
+            return f"{message or 'no connection'} ({self._refused})" if self._tried else self._refused
         return message or f"libcurl error {code}"
 
     def _timings(self) -> Timings:
@@ -159,6 +163,7 @@ class Handle:
         if not self._guard.proxy and (why := refusal(host, self._guard.allow)):
             self._refused = f"address {host} is refused: {why}"
             return int(pycurl.SOCKET_BAD)
+        self._tried = True
         return Opened(socket.socket(address.family, address.socktype, address.protocol))
 
     def _take_body(self, data: bytes) -> int:
@@ -275,7 +280,10 @@ class Calls:
 
 
 def _unfit(url: str, guard: Guard) -> str | None:
-    """What the address itself says against calling it; behind a proxy the guard must rely on this alone."""
+    """What the address itself says against calling it.
+
+    Behind a proxy the guard has this alone: the proxy resolves names, so it must refuse where they lead.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port if parts.port is not None else (443 if parts.scheme == "https" else 80)
@@ -285,5 +293,6 @@ def _unfit(url: str, guard: Guard) -> str | None:
         return "address is not an http or https URL"
     if why := port_refusal(port):
         return f"{why} is refused"
-    literal = refusal(parts.hostname, guard.allow) if guard.proxy else None
-    return f"address {parts.hostname} is refused: {literal}" if literal not in {None, "not an IP address"} else None
+    if guard.proxy and (address := literal(parts.hostname)) and (why := refusal(address, guard.allow)):
+        return f"address {address} is refused: {why}"
+    return None

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from pipeline.guard import port_refusal, refusal
+from pipeline.guard import literal, port_refusal, refusal
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,8 @@ from pipeline.guard import port_refusal, refusal
         ("64:ff9b::7f00:1", "NAT64"),
         ("64:ff9b:1::1", "NAT64"),
         ("100::1", "reserved"),
-        ("2001::1", "reserved"),
+        ("2001:0:4136:e378::1", "Teredo"),
+        ("2001:2::1", "reserved"),
         ("2001:db8::1", "documentation"),
         ("2002:7f00:1::", "6to4"),
         ("3fff::1", "documentation"),
@@ -88,3 +89,16 @@ def test_the_operator_may_allow_a_network(address: str, allow: str, why: str | N
 )  # fmt: skip
 def test_ports_of_other_services_may_not_be_called(port: int, why: str | None) -> None:
     assert port_refusal(port) == why
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "127.0.0.1"), ("127.1", "127.0.0.1"), ("2130706433", "127.0.0.1"), ("0x7f.0.0.1", "127.0.0.1"),
+     ("0177.0.0.1", "127.0.0.1"), ("0x7f000001", "127.0.0.1"), ("0", "0.0.0.0"), ("10.1", "10.0.0.1"),
+     ("127.0.0.1.", "127.0.0.1"), ("[::1]", "::1"), ("::ffff:127.0.0.1", "::ffff:7f00:1"),
+     ("fe80::1%eth0", "fe80::1"),
+     ("localhost", "127.0.0.1"), ("LOCALHOST.", "127.0.0.1"), ("a.localhost", "127.0.0.1"), ("shop.example", None),
+     ("localhost.example", None), ("127.0.0.1 x", None), ("1.2.3.4.5", None), ("256.1.1.1", None), ("", None)],
+)  # fmt: skip
+def test_an_address_is_known_however_a_host_spells_it(host: str, address: str | None) -> None:
+    assert literal(host) == address

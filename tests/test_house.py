@@ -183,7 +183,11 @@ CLUSTER = {
     "loop-states": (1, COMPACTED),
     "deliveries": (12, _kept(7)),
     **{f"deliveries-retry-{delay}": (12, _kept(7, seconds)) for delay, seconds in LADDER.items()},
-    "deliveries-dead": (12, {"cleanup.policy": "compact,delete", "retention.ms": str(30 * int(DAY))}),
+    "deliveries-dead": (
+        12,
+        {"cleanup.policy": "compact,delete"}
+        | dict.fromkeys(("retention.ms", "delete.retention.ms"), str(30 * int(DAY))),
+    ),
     "hits-dead": (12, _kept(30)),
     "replays": (12, _kept(7)),
     "attempts": (12, _kept(30)),
@@ -208,7 +212,7 @@ KEYS_AND_VALUES = {
     "attempts": ("LOOP", "attempt.v1"),
 }
 # What no stage of the line reads, and who does.
-READ_BY_PEOPLE = {topics.DELIVERIES_DEAD, topics.HITS_DEAD}
+READ_BY_PEOPLE = {topics.HITS_DEAD}
 
 
 def test_the_cluster_gets_the_topics_of_the_contract_kept_as_it_says() -> None:

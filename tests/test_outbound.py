@@ -297,6 +297,15 @@ def test_a_name_that_leads_to_a_private_address_is_refused(call: Call, serve: Ca
     assert answer.error in {"address 127.0.0.1 is refused: loopback", "address ::1 is refused: loopback"}
 
 
+def test_of_a_name_with_an_address_that_is_allowed_it_is_told_what_came_of_that(call: Call) -> None:
+    """`localhost` is both here and on most machines; where it is one of them alone, that is told alone."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    error = call(Request(f"http://localhost:{port}/in"), OPEN).error or ""
+    assert re.match(r"Failed to connect to localhost.*", error), error
+    assert "is refused" not in error or error.endswith("(address ::1 is refused: loopback)")
+
+
 def test_what_the_operator_allows_is_called_and_nothing_beside_it(call: Call, serve: Callable[..., Server]) -> None:
     server = serve(OK)
     assert call(Request(server.url()), Guard(allow=(ip_network("127.0.0.1/32"),))).status == 200
@@ -368,8 +377,21 @@ def test_a_proxy_of_the_operator_takes_every_call(call: Call, serve: Callable[..
     guard = Guard(proxy=proxy.url(""))
     assert call(Request("http://shop.example/in"), guard).status == 200
     assert proxy.requests[0].startswith(b"GET http://shop.example/in HTTP/1.1\r\n")
-    refused = call(Request("http://127.0.0.1/in"), guard)
-    assert (refused.error, len(proxy.requests)) == ("address 127.0.0.1 is refused: loopback", 1)
+    for host in ("127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "localhost", "a.localhost", "127.0.0.1."):
+        refused = call(Request(f"http://{host}/in"), guard)
+        assert (refused.error, len(proxy.requests)) == ("address 127.0.0.1 is refused: loopback", 1)
+    allowed = Guard((ip_network("127.0.0.0/8"),), proxy.url(""))
+    assert call(Request("http://127.1/in"), allowed).status == 200
+
+
+def test_a_proxy_is_asked_by_name_so_where_it_leads_is_the_proxy_s_to_guard(
+    call: Call, serve: Callable[..., Server]
+) -> None:
+    proxy = serve(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    answer = call(Request("https://leads-anywhere.example/in"), Guard(proxy=proxy.url("")))
+    assert proxy.requests[0].startswith(b"CONNECT leads-anywhere.example:443 HTTP/1.1\r\n")
+    assert answer.error is not None
+    assert "403" in answer.error
 
 
 @pytest.mark.parametrize(

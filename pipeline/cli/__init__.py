@@ -8,7 +8,22 @@ import typer
 from confluent_kafka import KafkaException
 
 from pipeline import settings, topics
-from pipeline.cli import accounts, as_code, hits, load, loops, mail, privacy, registry, replay, rewriting, stages, tail
+from pipeline.cli import (
+    accounts,
+    as_code,
+    dead,
+    hits,
+    load,
+    loop_keys,
+    loops,
+    mail,
+    privacy,
+    registry,
+    replay,
+    rewriting,
+    stages,
+    tail,
+)
 from pipeline.cli.mistakes import Mistake
 from pipeline.cli.screen import warn
 from pipeline.local.family import end_with_parent
@@ -18,6 +33,7 @@ app.add_typer(stages.app)
 app.add_typer(replay.app)
 app.add_typer(rewriting.app)
 loops.app.add_typer(as_code.app)
+loops.app.add_typer(loop_keys.app)
 # What typer raises of a command that was mistyped. It has no public name, and another home in each of its versions.
 USAGE: type[Exception] = typer.BadParameter.__mro__[1]
 for name, commands in (
@@ -28,6 +44,7 @@ for name, commands in (
     ("mail", mail.app),
     ("privacy", privacy.app),
     ("loops", loops.app),
+    ("dead", dead.app),
     ("tail", tail.app),
     ("topics", registry.topics_app),
     ("schemas", registry.schemas_app),

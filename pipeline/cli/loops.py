@@ -39,6 +39,10 @@ Headers = Annotated[
 ]
 Rate = Annotated[str, typer.Option("--rate", metavar="N/s", help="At most so many POSTs a second.")]
 MaxInFlight = Annotated[int | None, typer.Option("--max-in-flight", help="At most so many POSTs at a time.")]
+Signatures = Annotated[
+    list[str], typer.Option("--signature", help="Beside v1: v1a (ed25519), http (as Copernica signs).")
+]
+KeyId = Annotated[str, typer.Option("--key-id", metavar="NAME", help="Where http's key is published, a DNS name.")]
 State = Annotated[
     Literal["delivered", "retrying", "dead", "failed"] | None,
     typer.Option("--state", help="How they ended; `failed` is retrying and dead together."),
@@ -83,6 +87,8 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
     headers: Headers = [],  # noqa: B006
     rate: Rate = "",
     max_in_flight: MaxInFlight = None,
+    signatures: Signatures = [],  # noqa: B006
+    key_id: KeyId = "",
     key: Key = "",
     as_json: AsJson = False,
 ) -> None:
@@ -94,7 +100,8 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
         "format": format_,
         "filter": {"mailings": mailings, "tags": tags, "machine": machine, "exclude_origins": origins},
     }
-    more = {"fields": fields, "headers": _headers(headers), "rate": a_second(rate), "max_in_flight": max_in_flight}
+    more = {"fields": fields, "headers": _headers(headers), "rate": a_second(rate), "max_in_flight": max_in_flight,
+            "signatures": words(signatures), "key_id": key_id or None}  # fmt: skip
     loop = _api(key).call(
         "POST", path("loops"), wish | {name: value for name, value in more.items() if value not in (None, [], {})}
     )

@@ -13,8 +13,20 @@ from pipeline.console.forms import LoopForm
 from pipeline.console.problems import wrongs
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-COMPARED = ("url", "events", "format", "filter", "fields", "rate", "max_in_flight", "batch", "ordered")
-UNORDERED = frozenset({"events", "fields", "mailings", "tags", "exclude_origins"})
+COMPARED = (
+    "url",
+    "events",
+    "format",
+    "filter",
+    "fields",
+    "rate",
+    "max_in_flight",
+    "batch",
+    "ordered",
+    "signatures",
+    "key_id",
+)
+UNORDERED = frozenset({"signatures", "events", "fields", "mailings", "tags", "exclude_origins"})
 Loop = Mapping[str, Any]  # as the API shows it
 
 
@@ -146,7 +158,7 @@ def _change(form: LoopForm, loop: Loop, update_headers: bool) -> Change:
     wanted = form.model_dump(include=set(COMPARED))
     body, differences = dict[str, Any](), list[Difference]()
     for name in COMPARED:
-        found = _differences(name, loop.get(name), wanted[name])
+        found = _differences(name, loop.get(name, [] if name == "signatures" else None), wanted[name])
         if found:
             body[name] = wanted[name]
             differences += found
@@ -192,9 +204,12 @@ def _entry(loop: Loop) -> dict[str, Any]:
     chosen = {name: value for name, value in loop["filter"].items() if value not in ([], True)}
     if chosen:
         entry["filter"] = chosen
-    entry |= {name: loop[name] for name in ("fields", "rate", "max_in_flight", "batch") if loop.get(name) is not None}
-    if loop.get("ordered"):
-        entry["ordered"] = True
+    entry |= {
+        name: loop[name]
+        for name in ("fields", "rate", "max_in_flight", "batch", "key_id")
+        if loop.get(name) is not None
+    }
+    entry |= {name: loop[name] for name in ("ordered", "signatures") if loop.get(name)}
     if loop.get("headers"):
         entry["headers"] = {name: f"${{{_variable(loop['name'], name)}}}" for name in loop["headers"]}
     return entry

@@ -28,6 +28,19 @@ def attempt_row(attempt: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def dead_row(letter: Mapping[str, Any]) -> tuple[str, ...]:
+    """When it was given up, whose it is, and why."""
+    return (
+        _when(letter["at"]),
+        letter["loop"],
+        letter["delivery"],
+        _word(letter["type"]),
+        _word(letter["recipient"]),
+        str(letter["attempts"]),
+        letter["reason"][:ERROR],
+    )
+
+
 def total_line(stats: Mapping[str, Any]) -> str:
     """All of it in a line."""
     total, types = stats["total"], stats["total"]["types"]

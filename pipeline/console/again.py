@@ -5,7 +5,7 @@ import base64
 import msgspec
 
 from pipeline import topics
-from pipeline.console.loops import Random
+from pipeline.console.seals import Random
 from pipeline.console.shown import AgainShown, AttemptShown
 from pipeline.model.deliveries import Delivery
 from pipeline.model.loops import Loop, State

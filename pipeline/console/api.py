@@ -17,6 +17,7 @@ from pipeline.console.account_calls import AccountCalls
 from pipeline.console.attempt_calls import AttemptCalls
 from pipeline.console.calls import KEY, AccountCall, AdminCall, LargeCall, LinesCall
 from pipeline.console.console import Console, StoreAwayError
+from pipeline.console.dead_calls import DeadCalls
 from pipeline.console.health import Health
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
@@ -54,6 +55,7 @@ def build(console: Console) -> FastAPI:
     ):
         app.include_router(routes)
     app.include_router(_attempts(AttemptCalls(console)))
+    app.include_router(_dead(DeadCalls(console)))
     app.state.door = pages.add(app, console)
     _answer_problems(app)
     app.add_middleware(Measured, clock=console.effects.clock)
@@ -166,6 +168,15 @@ def _attempts(calls: AttemptCalls) -> APIRouter:
     routes.add_api_route("/loops/{loop}/attempts", calls.attempts, methods=["GET"])
     routes.add_api_route("/loops/{loop}/attempts/{attempt}/again", calls.again, methods=["POST"], status_code=202)
     routes.add_api_route("/loops/{loop}/stats", calls.stats, methods=["GET"])
+    return routes
+
+
+def _dead(calls: DeadCalls) -> APIRouter:
+    routes = _router(AccountCall, "Dead letters")
+    routes.add_api_route("/loops/{loop}/dead", calls.every, methods=["GET"])
+    routes.add_api_route("/loops/{loop}/dead/redrive", calls.redrive, methods=["POST"], status_code=202)
+    routes.add_api_route("/loops/{loop}/dead/purge", calls.purge, methods=["POST"])
+    routes.add_api_route("/loops/{loop}/dead/{delivery}", calls.one, methods=["GET"])
     return routes
 
 

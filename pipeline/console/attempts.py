@@ -91,8 +91,8 @@ def attempt(row: Row[Any]) -> AttemptShown:
     found = row._mapping  # noqa: SLF001 (public, by SQLAlchemy's own word)
     return AttemptShown(
         id=f"at_{found['id']:x}",
-        at=_moment(found["at"]),
-        next_attempt=None if found["next_attempt"] is None else _moment(found["next_attempt"]),
+        at=moment_of(found["at"]),
+        next_attempt=None if found["next_attempt"] is None else moment_of(found["next_attempt"]),
         timings=TimingsShown(**{name: found[name] for name in TIMINGS}),
         **{name: found[name] for name in PLAIN},
     )
@@ -108,7 +108,7 @@ def _latency(of: Callable[[float], float | None]) -> LatencyShown | None:
     return None if p50 is None or p95 is None or p99 is None else LatencyShown(p50=p50, p95=p95, p99=p99)
 
 
-def _moment(microseconds: int) -> datetime:
+def moment_of(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
 
 

@@ -11,10 +11,11 @@ from pipeline.console.directory import Directory
 from pipeline.console.limits import Limits
 from pipeline.console.live import Glance, Wanted
 from pipeline.console.loop_health import LoopHealth, NothingKnown
-from pipeline.console.loops import Random, Seals
+from pipeline.console.seals import Random, Seals
 from pipeline.console.sought import Sought
 from pipeline.console.track import Tracking
 from pipeline.console.trial import Answered
+from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.stage import Post
 from pipeline.model.events import Event
 from pipeline.model.replays import Range
@@ -78,6 +79,10 @@ class Store(Protocol):
 
     async def ask(self, question: Callable[[Connection], Answer]) -> Answer:
         """The answer to a question; StoreAwayError where there is none."""
+        ...
+
+    async def until(self, condition: Callable[[Connection], bool], seconds: float) -> bool:
+        """Whether it came true within that time; StoreAwayError as above."""
         ...
 
 
@@ -196,6 +201,7 @@ class Console:
     limits: Limits
     ready: Callable[[], bool]
     store: Store
+    ladder: Ladder
     health: LoopHealth = field(default_factory=NothingKnown)
     proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For counts
 

@@ -38,6 +38,9 @@ LOOP = WISHES | {
     },
     "verified_at": None,
     "created_at": "2026-03-20T09:00:00Z",
+    "signatures": [],
+    "key_id": None,
+    "public_keys": [],
 }
 ACTIVE = LOOP | {"state": "active", "verified_at": "2026-03-20T09:05:00Z"}
 LATER = "2026-03-20T12:00:30Z"
@@ -78,6 +81,25 @@ ATTEMPT = {
     "url": URL,
     "timings": {"dns": 1.5, "connect": 12.5, "tls": 30.25, "first_byte": 80.5, "total": 81.5},
     "replay": None,
+}
+FAILED = {"attempt": 11, "at": "2026-03-24T14:52:07Z", "status": 500, "error": "answered 500"}
+DEAD = {name: ATTEMPT[name] for name in ("delivery", "event", "type", "profile", "recipient", "message")} | {
+    "loop": LOOP["id"],
+    "at": "2026-03-24T14:52:07.250000Z",
+    "reason": "given up after 11 attempts: answered 500",
+    "status": 500,
+    "attempts": 11,
+    "readable": True,
+    "history": [FAILED],
+}
+TOLD = {
+    "id": ATTEMPT["event"],
+    "type": "click",
+    "account": "shop",
+    "profile": "jane",
+    "at": "2026-03-20T09:15:00.123456Z",
+    "recipient": "jane@mail.example",
+    "url": "https://shop.example/spring",
 }
 LATENCY = {"p50": 87.24, "p95": 207.49, "p99": 293.44}
 SUM = {"attempts": 1204, "delivered": 1190, "retrying": 13, "dead": 1, "latency": LATENCY}
@@ -191,6 +213,15 @@ EXAMPLES: dict[str, Example] = {
             ],
         },
     ),
+    "GET /v1/loops/{loop}/dead": Example(
+        None, {"dead": [DEAD], "total": 1, "next_cursor": "MTc3NDAwMDUwMTUwMDAwMCwxNzMyNjEx"}
+    ),
+    "GET /v1/loops/{loop}/dead/{delivery}": Example(None, DEAD | {"content": TOLD}),
+    "POST /v1/loops/{loop}/dead/redrive": Example(
+        {"from": "2026-03-24T00:00:00Z", "reason": "answered 500", "rate": 50},
+        {"redriven": 204, "left": 0, "last_due": "2026-03-25T09:00:09.060000Z"},
+    ),
+    "POST /v1/loops/{loop}/dead/purge": Example({"deliveries": [DEAD["delivery"]]}, {"purged": 1, "left": 0}),
     "POST /v1/loops/{loop}/secrets": Example(None, {"secret": SECRET, "old_expires_at": "2026-03-21T09:00:00Z"}),
 }
 

@@ -10,7 +10,7 @@ from pipeline.console import values
 from pipeline.model.accounts import Role
 from pipeline.model.events import EventType
 from pipeline.model.ids import ACCOUNT_PATTERN, ID_PATTERN, USER_PATTERN
-from pipeline.model.loops import Format
+from pipeline.model.loops import Format, SignatureKind
 
 LoopEvent = Literal["loop.failing", "loop.disabled", "loop.ownership", "loop.recovered"]
 Event = Literal[EventType, LoopEvent]
@@ -37,8 +37,13 @@ Fields = Annotated[dict[str, Any], AfterValidator(values.shallow)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[list[Word], Field(max_length=1000)]
 LoopUrl = Annotated[str, Field(json_schema_extra={"format": "uri"}), AfterValidator(values.loop_url)]
+DnsName = Annotated[
+    str, Field(max_length=253, pattern=r"^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z0-9-]{2,63}$")
+]
 TrackingBase = Annotated[str, Field(max_length=300), AfterValidator(values.tracking_base)]
 Events = Annotated[list[Event], Field(min_length=1), AfterValidator(values.distinct)]
+Recipient = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Moment = Annotated[datetime, BeforeValidator(values.moment, json_schema_input_type=str)]
 Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(values.custom_headers)]
 
@@ -149,6 +154,13 @@ class LoopFields(Form):
     )
     batch: Annotated[int, Field(ge=1, le=10_000)] | None = None
     ordered: bool = False
+    signatures: Annotated[list[SignatureKind], AfterValidator(values.distinct)] = Field(
+        default=[],
+        description="beside `v1`: `v1a` (ed25519), `http` (an HTTP message signature as Copernica sends it)",
+    )
+    key_id: DnsName | None = Field(
+        default=None, description="for `http`: the DNS name of the key's TXT record; a new one makes a new key"
+    )
 
 
 class LoopForm(LoopFields):
@@ -186,3 +198,33 @@ class ReplayForm(Form):
         if self.since >= self.until:
             raise ValueError("to: must be later than from")
         return self
+
+
+class DeadForm(Form):
+    """Which dead letters; those that fit all of it."""
+
+    deliveries: Annotated[list[Id], Field(min_length=1, max_length=1000)] | None = Field(
+        default=None, description="these, by the `webhook-id` of their POSTs"
+    )
+    since: Moment | None = Field(default=None, alias="from", description="given up then or later, RFC 3339")
+    until: Moment | None = Field(default=None, alias="to", description="and before then")
+    reason: Reason | None = Field(default=None, description="words that the reason has in it")
+    type: Event | None = None
+    recipient: Recipient | None = None
+    profile: Id | None = None
+    message: Id | None = None
+    event: Id | None = Field(default=None, description="the event's id")
+
+
+class RedriveForm(DeadForm):
+    """Which dead letters are sent once more; with nothing said, all of the loop."""
+
+    rate: Annotated[float, Field(ge=0.01, le=100_000)] | None = Field(
+        default=None, description="deliveries a second, at most; without, 200"
+    )
+
+
+class PurgeForm(DeadForm):
+    """Which dead letters are forgotten."""
+
+    all: bool = Field(default=False, description="all of the loop, where nothing else is said")

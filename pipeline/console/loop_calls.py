@@ -25,7 +25,8 @@ class LoopCalls:
     async def create(self, account: Account, by: By, form: LoopForm) -> LoopMade:
         """A new loop, unverified. Its secret is shown this once."""
         new, now = loops.identity(self._effects.random), self._effects.now()
-        loop = loops.noted(loops.created(account, form, new, self._seals, now), "created", by, now)
+        made = loops.keyed(loops.created(account, form, new, self._seals, now), self._seals, now)
+        loop = loops.noted(made, "created", by, now)
         await self._directory.write(loops.row(loop))
         return LoopMade(secret=new.secret, **dict(self._shown(loop)))
 
@@ -49,7 +50,7 @@ class LoopCalls:
         """
         async with self._directory.lock(loop):
             old = self._known(account, loop)
-            new = loops.patched(old, form, self._seals)
+            new = loops.keyed(loops.patched(old, form, self._seals), self._seals, self._effects.now())
             if new != old:
                 new = loops.noted(new, "changed", by, self._effects.now(), old)
                 await self._directory.write(loops.row(new))

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -10,20 +9,35 @@ import msgspec
 from msgspec.structs import replace
 
 from pipeline.console.forms import LoopFields, LoopForm, LoopPatch
+from pipeline.console.problems import Problem, Wrong
+from pipeline.console.seals import Random, Seals
 from pipeline.console.shown import FilterShown, LoopShown, VerificationShown
-from pipeline.deliver.signing import PREFIX, live
-from pipeline.model.loops import Change, ChangeWord, Filter, Loop, LoopState, Secret, state_of
-from pipeline.model.sealed import NONCE_BYTES, seal, unseal
+from pipeline.console.signing_keys import key_shown, new_ed25519, new_rsa
+from pipeline.deliver.signing import PREFIX, live, signing
+from pipeline.model.loops import Change, ChangeWord, Filter, Loop, LoopState, Secret, SigningKey, state_of
 from pipeline.record import Record
 from pipeline.topics import LOOPS
 from pipeline.verification import places
 
-Random = Callable[[int], bytes]
 SECRET_BYTES = 32
 OLD_SECRET_SIGNS = timedelta(hours=24)
 LIVE_SECRETS = 3
 KEPT_CHANGES = 20
-PLAIN_FIELDS = frozenset({"name", "url", "events", "format", "fields", "rate", "max_in_flight", "batch", "ordered"})
+PLAIN_FIELDS = frozenset(
+    {
+        "name",
+        "url",
+        "events",
+        "format",
+        "fields",
+        "rate",
+        "max_in_flight",
+        "batch",
+        "ordered",
+        "signatures",
+        "key_id",
+    }
+)
 CHANGEABLE = (
     "name",
     "url",
@@ -36,22 +50,9 @@ CHANGEABLE = (
     "max_in_flight",
     "batch",
     "ordered",
+    "signatures",
+    "key_id",
 )
-
-
-class Seals(NamedTuple):
-    """Seals what only console and deliver may read, each text with a nonce of its own."""
-
-    master: bytes
-    random: Random
-
-    def close(self, loop: str, plain: str) -> str:
-        """`plain`, sealed for the loop."""
-        return seal(self.master, loop, plain, self.random(NONCE_BYTES))
-
-    def open(self, loop: str, sealed: str) -> str:
-        """What was sealed for the loop; SealBroken where it wasn't."""
-        return unseal(self.master, loop, sealed)
 
 
 class Identity(NamedTuple):
@@ -117,7 +118,42 @@ def rotated(loop: Loop, new: str, seals: Seals, now: datetime) -> Loop:
     """
     old = [replace(one, expires=one.expires or now + OLD_SECRET_SIGNS) for one in live(loop.secrets, now)]
     first = Secret(sealed=seals.close(loop.id, new), created=now)
-    return replace(loop, secrets=[first, *old[: LIVE_SECRETS - 1]])
+    return replace(loop, secrets=[first, *old[: LIVE_SECRETS - 1]], keys=_rotated_keys(loop, seals, now))
+
+
+def _rotated_keys(loop: Loop, seals: Seals, now: datetime) -> list[SigningKey]:
+    """Keys of `v1a` go with the secrets; an RSA key is renewed by giving it another name."""
+    others = [key for key in loop.keys if key.kind != "v1a"]
+    if "v1a" not in loop.signatures:
+        return others
+    old = [replace(one, expires=one.expires or now + OLD_SECRET_SIGNS) for one in signing(loop.keys, "v1a", now)]
+    return [*others, new_ed25519(loop.id, seals, now), *old[: LIVE_SECRETS - 1]]
+
+
+def keyed(loop: Loop, seals: Seals, now: datetime) -> Loop:
+    """The loop with the keys that its signatures need; Problem where an RSA key has no name to be found at."""
+    if "http" in loop.signatures and loop.key_id is None:
+        wrong = Wrong("body.key_id", "must be a DNS name where signatures have http")
+        raise Problem("invalid", f"{wrong.where}: {wrong.what}", [wrong])
+    keys = [key for key in loop.keys if key.kind in loop.signatures and (key.expires is None or key.expires > now)]
+    if "v1a" in loop.signatures and not any(key.kind == "v1a" for key in keys):
+        keys.append(new_ed25519(loop.id, seals, now))
+    of_http = [key for key in keys if key.kind == "http"]
+    if "http" in loop.signatures and not any(key.name == loop.key_id and key.expires is None for key in of_http):
+        keys = [key for key in keys if key.kind != "http"] + renamed(loop, of_http, seals, now)
+    return loop if keys == loop.keys else replace(loop, keys=keys)
+
+
+def renamed(loop: Loop, old: list[SigningKey], seals: Seals, now: datetime) -> list[SigningKey]:
+    """RSA keys after the loop got another name for them: the old one signs on for 24 h, to publish the new meanwhile.
+
+    A name that comes back within that time brings its key back, since that is what is published there.
+    """
+    if back := [replace(one, starts=None, expires=None) for one in old if one.name == loop.key_id]:
+        return back[:1]
+    signs = signing(old, "http", now)[:1]
+    starts = now + OLD_SECRET_SIGNS if signs else None
+    return [*(replace(one, expires=starts) for one in signs), new_rsa(loop, seals, now, starts)]
 
 
 def noted(loop: Loop, what: ChangeWord, by: str, at: datetime, before: Loop | None = None) -> Loop:
@@ -150,6 +186,7 @@ def shown(loop: Loop, found: LoopState | None) -> LoopShown:
         verification=VerificationShown(file=loop.file, content=loop.content, urls=places(loop.url, loop.file)),
         verified_at=loop.verified_at,
         created_at=loop.created_at,
+        public_keys=[key_shown(key) for key in loop.keys],
     )
 
 

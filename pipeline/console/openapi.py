@@ -40,6 +40,8 @@ TAGS = {
     "server proved that it wants it.",
     "Attempts": "What was sent, how it was answered, and how all of it went over time. An attempt is one POST: it is "
     "`delivered`, or `retrying` where it failed and will be made again, or `dead` where it failed for good.",
+    "Dead letters": "What was given up: after the last rung of the ladder, on a 410, or because its loop was removed. "
+    "Each is kept for 30 days with its reason and its failed attempts, and can be sent once more.",
 }
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 PROBLEM: Json = {"description": "A problem document (RFC 9457)", "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}}}
@@ -70,6 +72,10 @@ MORE: dict[str, tuple[Kind, ...]] = {
     "GET /v1/loops/{loop}/attempts": ("no-store",),
     "POST /v1/loops/{loop}/attempts/{attempt}/again": ("unverified", "gone", "no-store"),
     "GET /v1/loops/{loop}/stats": ("no-store",),
+    "GET /v1/loops/{loop}/dead": ("no-store",),
+    "GET /v1/loops/{loop}/dead/{delivery}": ("no-store",),
+    "POST /v1/loops/{loop}/dead/redrive": ("unverified", "no-store"),
+    "POST /v1/loops/{loop}/dead/purge": ("no-store",),
 }
 WITH_KAFKA = frozenset({"GET /v1/replays/{replay}", "GET /v1/loops/{loop}/replays"})
 WITHOUT_KAFKA = frozenset({"POST /v1/track", "POST /v1/loops/{loop}/test"})

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.console.forms import Event, Id
+from pipeline.console.forms import Event, Id, Reason, Recipient
 from pipeline.console.store import cursor
 
 MOST_ROWS = 250
@@ -29,7 +29,6 @@ def _cursor(text: str) -> str:
 
 
 Moment = Annotated[datetime, BeforeValidator(moment)]
-Recipient = Annotated[str, Field(max_length=320, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Since = Annotated[Moment | None, Field(alias="from")]
 Until = Annotated[Moment | None, Field(alias="to")]
 
@@ -59,6 +58,23 @@ class AttemptsAsked(Question):
     message: Id | None = None
     event: Id | None = Field(None, description="the event's id")
     delivery: Id | None = Field(None, description="the delivery's id, `webhook-id` of its POSTs")
+    limit: int = Field(50, ge=1, le=MOST_ROWS, description="how many at most")
+    cursor: Annotated[str, Field(max_length=100), AfterValidator(_cursor)] | None = Field(
+        None, description="`next_cursor` of the page before"
+    )
+
+
+class DeadAsked(Question):
+    """Which dead letters."""
+
+    since: Since = Field(None, description="given up not before this time")
+    until: Until = Field(None, description="and before this time")
+    reason: Reason | None = Field(None, description="words that the reason has in it, upper and lower case alike")
+    type: Event | None = Field(None, description="the event's type")
+    recipient: Recipient | None = Field(None, description="the address the mail went to")
+    profile: Id | None = None
+    message: Id | None = None
+    event: Id | None = Field(None, description="the event's id")
     limit: int = Field(50, ge=1, le=MOST_ROWS, description="how many at most")
     cursor: Annotated[str, Field(max_length=100), AfterValidator(_cursor)] | None = Field(
         None, description="`next_cursor` of the page before"

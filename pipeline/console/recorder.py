@@ -1,10 +1,13 @@
-"""The recorder reads the topic `attempts` into the store, on a thread of its own, from where the store says it is."""
+"""The recorder reads `attempts` and `deliveries-dead` into the store, on a thread of its own.
+
+It begins where the store says it is.
+"""
 
 import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -15,11 +18,13 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from pipeline import metrics
 from pipeline.console.store import retention
 from pipeline.console.store.batch import Batch, Partitions, batch_of, refused
+from pipeline.console.store.dead import bury
+from pipeline.console.store.letters import letters_of, without_rows
 from pipeline.console.store.retention import Limits
 from pipeline.console.store.trouble import reason
 from pipeline.console.store.write import OtherTopicError, OvertakenError, empty, positions, record
 from pipeline.kafka.seam import Consumer, Kafka, Message
-from pipeline.topics import ATTEMPTS
+from pipeline.topics import ATTEMPTS, DELIVERIES_DEAD
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +35,7 @@ SWEEP_SECONDS = 60.0
 GROWN_SECONDS = 60.0  # so long may partitions that were added to the topic go unread
 STOP_SECONDS = 2.0
 # A few batches of ordinary attempts; by librdkafka's defaults a console that catches up would hold 100 MB of them.
+TOPICS = (ATTEMPTS, DELIVERIES_DEAD)
 READ_AHEAD = {"queued.max.messages.kbytes": 8192, "max.partition.fetch.bytes": 262_144, "fetch.max.bytes": 2_000_000}
 GROUP = "loopwire-record"  # has no members and commits nothing: the offsets are the store's
 OF_THE_DATA = (DataError, IntegrityError, ValueError, OverflowError)  # what a record can be at fault for
@@ -39,7 +45,7 @@ RECORDING = metrics.gauge("loopwire_console_recording", "1 where this console re
 
 
 class MovedBackError(Exception):
-    """The topic has older offsets than were read: it is another one under the same name."""
+    """A topic has older offsets than were read: it is another one under the same name."""
 
 
 class Database(Protocol):
@@ -79,8 +85,7 @@ class Recorder:
         self._now = now
         self._limits = limits or Limits()
         self._pace = pace or Pace()
-        self._topic = kafka.full(ATTEMPTS)
-        self._position: Partitions = {}
+        self._position: dict[str, Partitions] = {}
         self._new: Counter[tuple[str, int]] = Counter()
         self._said: str | None = None
         self._stopping = threading.Event()
@@ -127,16 +132,26 @@ class Recorder:
 
         The ends are asked for last: what another console recorded meanwhile must not look like a topic that shrank.
         """
-        count = self._kafka.partitions([ATTEMPTS])[ATTEMPTS]
+        counts = self._kafka.partitions(TOPICS)
+        self._position = self._positions(connection, counts)
+        ends = self._kafka.ends([(topic, number) for topic, count in counts.items() for number in range(count)])
+        for topic, position in self._position.items():
+            if any(ends[topic, number] < offset for number, offset in position.items()):
+                log.warning("recorder: %s was made anew, so is the store", self._kafka.full(topic))
+                with connection.begin():
+                    empty(connection)
+                self._position = self._positions(connection, counts)
+                break
+        return [
+            TopicPartition(self._kafka.full(topic), number, offset)
+            for topic, position in self._position.items()
+            for number, offset in position.items()
+        ]
+
+    def _positions(self, connection: Connection, counts: Mapping[str, int]) -> dict[str, Partitions]:
+        names = {topic: self._kafka.full(topic) for topic in TOPICS}
         with connection.begin():
-            self._position = positions(connection, self._topic, count)
-        ends = self._kafka.ends([(ATTEMPTS, number) for number in range(count)])
-        if any(ends[ATTEMPTS, number] < offset for number, offset in self._position.items()):
-            log.warning("recorder: %s was made anew, so is the store", self._topic)
-            with connection.begin():
-                empty(connection)
-                self._position = positions(connection, self._topic, count)
-        return [TopicPartition(self._topic, number, offset) for number, offset in self._position.items()]
+            return {topic: positions(connection, full, counts[topic], names.values()) for topic, full in names.items()}
 
     def _follow(self, reader: Consumer, connection: Connection) -> None:
         sweep: Iterator[int] | None = None
@@ -145,12 +160,13 @@ class Recorder:
         while not self._stopping.is_set():
             if time.monotonic() >= grown_at:
                 grown_at = time.monotonic() + GROWN_SECONDS
-                if self._kafka.partitions([ATTEMPTS])[ATTEMPTS] > len(self._position):
-                    log.info("recorder: %s has more partitions now", self._topic)
+                counts = self._kafka.partitions(TOPICS)
+                if grown := [topic for topic in TOPICS if counts[topic] > len(self._position[topic])]:
+                    log.info("recorder: %s has more partitions now", self._kafka.full(grown[0]))
                     reader.assign(self._places(connection))
             messages = self._readable(reader.consume(self._pace.at_once, self._pace.gather))
-            if messages:
-                self._write(connection, messages)
+            for topic, of_it in self._by_topic(messages).items():
+                self._write(connection, topic, of_it)
             if self._said:
                 log.warning("recorder: it records again")
                 self._said = None
@@ -171,33 +187,54 @@ class Recorder:
                 raise KafkaException(error)
             elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
                 log.warning("recorder: kafka: %s", error.str())
-        for message in found:
-            if (message.offset() or 0) < self._position[message.partition() or 0]:
-                raise MovedBackError(f"{self._topic} has older offsets than were read")
         return found
 
-    def _write(self, connection: Connection, messages: list[Message]) -> None:
+    def _by_topic(self, messages: Iterable[Message]) -> dict[str, list[Message]]:
+        found: dict[str, list[Message]] = {}
+        for message in messages:
+            topic = self._kafka.bare(message.topic() or "")
+            if (message.offset() or 0) < self._position[topic][message.partition() or 0]:
+                raise MovedBackError(f"{message.topic()} has older offsets than were read")
+            found.setdefault(topic, []).append(message)
+        return found
+
+    def _write(self, connection: Connection, topic: str, messages: list[Message]) -> None:
         """Writes them, but for those that the database refuses: a half of them at a time, these are found."""
-        batch = batch_of(messages, self._position, self._limits.loop_successes)
+        commit = self._commit_letters if topic == DELIVERIES_DEAD else self._commit_attempts
         try:
-            self._commit(connection, batch)
+            commit(connection, messages, None)
         except OF_THE_DATA as wrong:
             if len(messages) > 1:
                 half = len(messages) // 2
-                self._write(connection, messages[:half])
-                self._write(connection, messages[half:])
+                self._write(connection, topic, messages[:half])
+                self._write(connection, topic, messages[half:])
             else:
-                self._commit(connection, refused(messages, self._position, reason(wrong)))
+                commit(connection, messages, reason(wrong))
 
-    def _commit(self, connection: Connection, batch: Batch) -> None:
+    def _commit_attempts(self, connection: Connection, messages: list[Message], wrong: str | None) -> None:
+        position = self._position[ATTEMPTS]
+        if wrong is None:
+            batch = batch_of(messages, position, self._limits.loop_successes)
+        else:
+            batch = refused(messages, position, wrong)
         with connection.begin():
-            record(connection, self._topic, batch)
+            record(connection, self._kafka.full(ATTEMPTS), batch)
             self._make_room(connection, batch)
-        self._position.update(batch.then)
+        position.update(batch.then)
         RECORDED.labels("recorded").inc(batch.read - len(batch.skipped))
         RECORDED.labels("skipped").inc(len(batch.skipped))
         for one in batch.skipped:
             log.debug("recorder: skipped %d: %s", one.id, one.reason)
+
+    def _commit_letters(self, connection: Connection, messages: list[Message], wrong: str | None) -> None:
+        position = self._position[DELIVERIES_DEAD]
+        letters = letters_of(messages, position)
+        if wrong is not None:
+            log.error("recorder: a dead letter can't be shown: %s: %s", messages[0].key(), wrong)
+            letters = without_rows(letters)
+        with connection.begin():
+            bury(connection, self._kafka.full(DELIVERIES_DEAD), letters)
+        position.update(letters.then)
 
     def _make_room(self, connection: Connection, batch: Batch) -> None:
         """A loop that got many rows since the last time gives its oldest, before they become many more."""

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pipeline.console.forms import ReplayForm
-from pipeline.console.loops import Random
+from pipeline.console.seals import Random
 from pipeline.console.shown import ReplayShown
 from pipeline.model.loops import Loop, State
 from pipeline.model.replays import Progress, Range, Replay, Replays, share_done, word_of

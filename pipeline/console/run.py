@@ -33,6 +33,7 @@ from pipeline.console.store.url import database_url
 from pipeline.console.stored_health import StoredHealth
 from pipeline.console.track import Tracking
 from pipeline.console.watching import Watching
+from pipeline.deliver.ladder import Ladder
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.seam import Kafka
@@ -172,6 +173,7 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
         limits=Limits(),
         ready=lambda: not stop.is_set(),
         store=parts.database,
+        ladder=Ladder(settings.retry_ladder),
         health=StoredHealth(parts.database),
         proxies=settings.trusted_proxies,
     )

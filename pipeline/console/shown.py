@@ -1,12 +1,13 @@
 """What the API shows: never a secret again, never a header's value."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.console.store.told import State as AttemptState
 from pipeline.model.accounts import Role
-from pipeline.model.loops import ChangeWord, Format, Reason, State
+from pipeline.model.loops import ChangeWord, Format, Reason, SignatureKind, State
 from pipeline.model.replays import ReplayWord
 
 
@@ -57,6 +58,20 @@ class VerificationShown(Shown):
     urls: list[str]
 
 
+class KeyShown(Shown):
+    """A public key: `whpk_...` for `v1a`; for `http` its DER in base64, and the TXT record to be published at `name`.
+
+    It signs from `signs_from` on, until `signs_until`, or until it is replaced.
+    """
+
+    kind: SignatureKind
+    public: str
+    name: str | None
+    txt: str | None
+    signs_from: datetime
+    signs_until: datetime | None
+
+
 class LoopShown(Shown):
     id: str
     name: str
@@ -75,6 +90,9 @@ class LoopShown(Shown):
     verification: VerificationShown
     verified_at: datetime | None
     created_at: datetime
+    signatures: list[SignatureKind]
+    key_id: str | None
+    public_keys: list[KeyShown]
 
 
 class LoopMade(LoopShown):
@@ -181,6 +199,65 @@ class AttemptsShown(Shown):
 
     attempts: list[AttemptShown]
     next_cursor: str | None
+
+
+class FailedShown(Shown):
+    """One attempt that failed. `status` is null where no answer came."""
+
+    attempt: int
+    at: datetime
+    status: int | None
+    error: str
+
+
+class DeadShown(Shown):
+    """A delivery that was given up, when and why; `history` has its failed attempts, the oldest first.
+
+    `status` is the last answer's. One that is not `readable` is a record that holds no delivery: it can be purged only.
+    """
+
+    loop: str
+    delivery: str
+    event: str | None
+    type: str | None
+    profile: str | None
+    recipient: str | None
+    message: str | None
+    at: datetime
+    reason: str
+    status: int | None
+    attempts: int
+    readable: bool
+    history: list[FailedShown]
+
+
+class DeadLetterShown(DeadShown):
+    """A dead letter whole: `content` is the event it was to tell, as it stands in `events`."""
+
+    content: dict[str, Any] | None
+
+
+class DeadsShown(Shown):
+    """A page; `total` is how many fit, `next_cursor` asks for the page after it, and is null on the last."""
+
+    dead: list[DeadShown]
+    total: int
+    next_cursor: str | None
+
+
+class RedrivenShown(Shown):
+    """How many are on their way, and how many that fit are still dead; the last of them is due at `last_due`."""
+
+    redriven: int
+    left: int
+    last_due: datetime | None
+
+
+class PurgedShown(Shown):
+    """How many are forgotten, and how many that fit are still there."""
+
+    purged: int
+    left: int
 
 
 class LatencyShown(Shown):

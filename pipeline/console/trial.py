@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pipeline.console.loops import Seals
+from pipeline.console.seals import Seals
 from pipeline.console.shown import TrialShown
 from pipeline.deliver.stage import Post, signed
 from pipeline.model.deliveries import Delivery, Timings

@@ -41,6 +41,10 @@ class Ladder:
         """Seconds that nothing in the topic has to wait longer than, as far as that is known."""
         return self._longest.get(topic, inf)
 
+    def first(self, now: float, due: float) -> Wait:
+        """The first retry topic, whatever `due` is: from there a longer wait goes on as any other."""
+        return self._wait(self._rungs[0], now, due)
+
     def wait(self, now: float, due: float) -> Wait:
         """Where a delivery due at `due` waits first: the longest rung that fits, else the shortest.
 
@@ -48,9 +52,11 @@ class Ladder:
         may leave first waits for who came first: all that came by a time may leave within the shortest rung of each
         other, hence none is later than that.
         """
-        left, shortest = due - now, self._sorted[0]
-        rung = max((rung for rung in self._sorted if rung <= left + ROUNDING), default=shortest)
-        rest = left - rung
+        left = due - now
+        return self._wait(max((r for r in self._sorted if r <= left + ROUNDING), default=self._sorted[0]), now, due)
+
+    def _wait(self, rung: float, now: float, due: float) -> Wait:
+        rest, shortest = due - now - rung, self._sorted[0]
         # A remainder too short for a rung of its own is waited out where the record is; in the topic of the shortest,
         # where others have less than that to wait, no more of it than a jitter.
         in_place = rest <= shortest if rung > shortest else rest <= shortest * JITTER + ROUNDING

@@ -10,8 +10,9 @@ import msgspec
 from pipeline import topics
 from pipeline.deliver.body import body_of, names
 from pipeline.deliver.failing import Failures, disabled
+from pipeline.deliver.http_signing import http_signature
 from pipeline.deliver.ladder import Ladder
-from pipeline.deliver.signing import live, signature
+from pipeline.deliver.signing import live, signature, signing
 from pipeline.deliver.verdict import Again, Dead, Reply, Verdict, verdict
 from pipeline.model.deliveries import Attempt, Delivery, Failed, Outcome, Timings
 from pipeline.model.events import Event
@@ -91,18 +92,23 @@ def signed(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Uns
     """The POST of a delivery, whatever the loop's state; SealBrokenError where a secret or header can't be opened."""
     kind, body = body_of(names(event, loop.fields), loop.format)
     secrets = [unseal(loop.id, secret.sealed) for secret in live(loop.secrets, utc(now))]
+    keys = [unseal(loop.id, key.sealed) for key in signing(loop.keys, "v1a", utc(now))]
     own = _headers.decode(unseal(loop.id, loop.headers)) if loop.headers else {}
     headers = {
-        **own,
         "Content-Type": kind,
         "webhook-id": delivery.id,
         "webhook-timestamp": str(int(now)),
-        "webhook-signature": signature(secrets, delivery.id, int(now), body),
+        "webhook-signature": signature(secrets, delivery.id, int(now), body, keys),
         "loopwire-attempt": str(delivery.attempts + 1),
         "loopwire-loop": loop.id,
     }
     if delivery.replay is not None:
         headers["loopwire-replay"] = delivery.replay
+    for key in signing(loop.keys, "http", utc(now))[:1]:
+        named = key.name or "", unseal(loop.id, key.sealed)
+        headers |= http_signature(loop.url, headers, body, named, utc(now))
+    ours = {name.lower() for name in headers}
+    headers = {name: value for name, value in own.items() if name.lower() not in ours} | headers
     return Post(delivery, event, loop, now, body, tuple(headers.items()))
 
 
@@ -114,7 +120,8 @@ def judged(post: Post, sent: Sent, ladder: Ladder, failures: Failures, now: floa
     if isinstance(found, Again):
         records.append(_retry(_failed(post, sent, found.error), found.due, ladder, now))
     elif isinstance(found, Dead):
-        records.append(buried(_failed(post, sent, found.error), found.error))
+        said = sent.reply.error or f"answered {sent.reply.status}"  # what happened; that it was the last is the reason
+        records.append(buried(_failed(post, sent, said), found.error))
     return records + _found_out(post.loop, found, failures, now)
 
 

@@ -16,7 +16,6 @@ OnRebalance = Callable[[Any, list[TopicPartition]], None]
 class Message(record.Message, Protocol):
     """One record as it was read or produced."""
 
-    def headers(self) -> list[tuple[str, bytes]] | None: ...
     def error(self) -> KafkaError | None: ...
 
 

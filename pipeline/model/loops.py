@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+SignatureKind = Literal["v1a", "http"]
 Format = Literal["form", "json"]
 State = Literal["unverified", "active", "paused", "disabled"]
 Reason = Literal["gone", "failing", "ownership"]
@@ -28,6 +29,22 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires: datetime | None = None
 
 
+class SigningKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A key that signs beside the secrets: ed25519 for `v1a`, RSA for `http`.
+
+    `sealed` is the private half (base64 of its 32 bytes, or PEM), `public` base64 of the other: 32 bytes, or the DER of
+    its SubjectPublicKeyInfo. `name` is the DNS name an RSA key is found at. It signs from `starts` until `expires`.
+    """
+
+    kind: SignatureKind
+    sealed: str
+    public: str
+    created: datetime
+    name: str | None = None
+    starts: datetime | None = None
+    expires: datetime | None = None
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was done to a loop, when, by whom: a user's name, or `API key`. `fields` are names, never values."""
 
@@ -41,8 +58,9 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One row of the compacted topic `loops`, written by the console alone.
 
     Nothing is sent unless `url` equals `verified_url`. `epoch` counts successful verifications: what deliver
-    found out about an earlier epoch (see LoopState) no longer holds. `headers` are sealed; their names, which the owner
-    is shown, stand beside them in plain. `history` is what was done to it, the newest first, and bounded.
+    found out about an earlier epoch (see LoopState) no longer holds. `signatures` are those wanted beside `v1`, `keys`
+    what they are made with, `key_id` the DNS name of the newest RSA key. `headers` are sealed; their names, which the
+    owner is shown, stand beside them in plain. `history` is what was done to it, the newest first, and bounded.
     """
 
     id: str
@@ -67,6 +85,9 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verified_url: str | None = None
     verified_at: datetime | None = None
     epoch: int = 0
+    signatures: list[SignatureKind] = []
+    key_id: str | None = None
+    keys: list[SigningKey] = []
     history: list[Change] = []
 
 

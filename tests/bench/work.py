@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from pipeline.console.forms import LoopForm
-from pipeline.console.loops import Identity, Seals, created, row, verified
+from pipeline.console.loops import Identity, created, row, verified
+from pipeline.console.seals import Seals
 from pipeline.enrich.join import event_of, profile_tail, tags_tail
 from pipeline.model.deliveries import Delivery
 from pipeline.model.ids import delivery_id

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from pipeline.kafka.memory import Memory
 from pipeline.model.loops import Loop, LoopState
 from tests.console.attempting import attempt, attempts, event, until
+from tests.console.dying import bury
 from tests.console.running import ADMIN, TOPICS, Console, Site, rows, running, site
 from tests.examples import example
 
@@ -83,6 +84,8 @@ def _post(one: Cast, word: str) -> None:
         kinds = ("click", "open", "unsubscribe")
         attempt(one.memory, one.loops[word], told, name, at=at, timings=timings, type=kinds[number % 3], **known)
     attempt(one.memory, one.loops[word], told)
+    for number in range(7):
+        bury(one.memory, one.loops[word], f"msg_{number}", type=("click", "open")[number % 2], id=f"e{number}")
     attempts(one.console, one.key, one.loops[word], 50)
     until(lambda: _sent(one, word) == 401)
 

@@ -155,6 +155,11 @@ def _of_a_loop(page: Page, shop: str) -> Iterator[str]:
     page.locator("tbody a").first.click()
     page.get_by_text("failed for good").wait_for()
     yield "attempt-dead"
+    page.goto(f"{shop}/dead")
+    yield "dead"
+    page.locator("tbody a").first.click()
+    page.get_by_text("Failed attempts").wait_for()
+    yield "dead-letter"
     page.goto(f"{shop}/replays")
     yield "replays"
     page.get_by_label("POSTs a second").fill("many")

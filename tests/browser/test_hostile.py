@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.kafka.memory import Memory
 from tests.console.attempting import attempt, attempts, event, prove
+from tests.console.dying import bury, letters
 from tests.console.running import TOPICS, Console, running
 
 pytest.importorskip("playwright")
@@ -47,7 +48,10 @@ def cast() -> Iterator[Cast]:
         made = Cast(console, memory, key, loops)
         made.happen()
         for loop in loops:
+            bury(memory, loop, "msg_1", reason=SCRIPT * 3, recipient=f"{SCRIPT}@example.com", type=SCRIPT)
+            bury(memory, loop, "msg_2", reason="W" * 400, recipient="w" * 300)
             attempts(console, key, loop)
+            letters(console, key, loop, 2)
         yield made
 
 
@@ -68,7 +72,7 @@ def test_nothing_that_was_written_runs_or_breaks_a_page(chromium: "Browser", cas
     _type_it(page)
     look("new")
     for loop in cast.loops:
-        for path in ("", "/attempts", "/settings", "/verify", "/test", "/replays", "/history"):
+        for path in ("", "/attempts", "/settings", "/verify", "/test", "/replays", "/history", "/dead", "/dead/msg_1"):
             page.goto(f"/loops/{loop}{path}")
             look(f"loop{path}")
         page.goto(f"/loops/{loop}/attempts")

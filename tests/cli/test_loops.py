@@ -193,3 +193,23 @@ def test_an_id_can_t_become_another_call(served: Api, loopwire: Loopwire) -> Non
     ):
         assert loopwire("loops", "remove", word, "--yes") == (1, "", f"loopwire: {why}\n")
     assert len(served.calls) == 1
+
+
+def test_the_public_keys_are_told_with_the_record_to_be_published(served: Api, loopwire: Loopwire) -> None:
+    times = {"signs_from": "2026-03-20T09:00:00Z", "signs_until": None}
+    keys = [
+        {"kind": "v1a", "public": "whpk_AAAA", "name": None, "txt": None} | times,
+        {"kind": "http", "public": "MIIB", "name": "a.sender.example", "txt": "v=DKIM1;k=rsa;p=MIIB"} | times,
+    ]
+    served.answer("GET /v1/loops/lp_7h3k", Answer(200, {"public_keys": keys}), Answer(200, {"public_keys": []}))
+    code, out, _ = loopwire("loops", "keys", "lp_7h3k")
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "v1a  signs from 2026-03-20T09:00:00Z",
+            "  whpk_AAAA",
+            "http  signs from 2026-03-20T09:00:00Z",
+            '  a.sender.example. TXT "v=DKIM1;k=rsa;p=MIIB"',
+        ],
+    )
+    assert "signs by its secret alone" in loopwire("loops", "keys", "lp_7h3k")[2]

@@ -29,6 +29,8 @@ TOPICS = {
     "loop-states": 1,
     "replay-states": 1,
     "attempts": 3,
+    "deliveries-dead": 3,
+    "deliveries-retry-5s": 3,
     "replays": 3,
     "events": 3,
     "profiles": 3,

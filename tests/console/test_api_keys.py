@@ -44,6 +44,10 @@ CALLS = [
     ("POST", "/v1/loops/{loop}/attempts/{attempt}/again"),
     ("GET", "/v1/loops/{loop}/stats"),
     ("GET", "/v1/loops/{loop}/history"),
+    ("GET", "/v1/loops/{loop}/dead"),
+    ("GET", "/v1/loops/{loop}/dead/{delivery}"),
+    ("POST", "/v1/loops/{loop}/dead/redrive"),
+    ("POST", "/v1/loops/{loop}/dead/purge"),
 ]
 SPAN = {"from": "2026-03-20T09:00:00Z", "to": "2026-03-20T10:00:00Z", "dry_run": True}
 
@@ -92,7 +96,8 @@ def test_the_admin_key_opens_the_admin_call_alone(cast: Cast, method: str, path:
 
 @pytest.mark.parametrize(("method", "path"), [call for call in CALLS if "{loop}" in call[1]])
 def test_anothers_loop_is_not_there(cast: Cast, method: str, path: str) -> None:
-    data = json.dumps(SPAN if path.endswith("/replays") else {"name": "mine"}).encode()
+    body = SPAN if path.endswith("/replays") else {} if "/dead" in path else {"name": "mine"}
+    data = json.dumps(body).encode()
     answer = _call(cast, method, path, cast.stranger, data)
     unknown = _call(cast, method, path.replace("{loop}", "lp_none"), cast.stranger, data)
     assert (answer.status_code, answer.json()["detail"]) == (404, "there is no such loop")
@@ -127,6 +132,6 @@ def test_without_an_admin_key_admin_calls_are_refused() -> None:
 
 
 def _call(cast: Cast, method: str, path: str, key: str, data: bytes) -> requests.Response:
-    names = {"profile": "p1", "mailing": "m1", "account": "owner", "user": "u1", "attempt": "at_1"}
+    names = {"profile": "p1", "mailing": "m1", "account": "owner", "user": "u1", "attempt": "at_1", "delivery": "msg_1"}
     filled = path.format(loop=cast.loop, replay=cast.replay, **names)
     return cast.console.call(method, filled, key, data=data, headers=dict(JSON))

@@ -62,6 +62,9 @@ def test_a_new_loop_is_unverified_and_shows_its_secret_once(cast: Cast) -> None:
         "max_in_flight": None,
         "batch": None,
         "ordered": False,
+        "signatures": [],
+        "key_id": None,
+        "public_keys": [],
         "state": "unverified",
         "reason": None,
         "verification": {
@@ -173,3 +176,25 @@ def test_the_openapi_says_what_there_is(cast: Cast) -> None:
     assert {"201", "401", "422", "default"} < set(create["responses"])
     assert set(create["responses"]["default"]["content"]) == {"application/problem+json"}
     assert create["security"] == [{"HTTPBearer": []}]
+
+
+def test_keys_of_more_signatures_are_made_and_shown_by_their_public_halves() -> None:
+    with running() as console:
+        _keys_are_made(console, console.account("acme"))
+
+
+def _keys_are_made(console: Console, key: str) -> None:
+    refused = console.call("POST", "/v1/loops", key, json=LOOP | {"signatures": ["http"]})
+    assert (refused.status_code, refused.json()["errors"][0]["where"]) == (422, "body.key_id")
+    loop = console.loop(key, signatures=["v1a", "http"], key_id="a._domainkey.sender.example")
+    ed25519, rsa = loop["public_keys"]
+    assert (ed25519["kind"], ed25519["public"][:5], ed25519["txt"]) == ("v1a", "whpk_", None)
+    assert (rsa["kind"], rsa["name"], rsa["txt"][:17]) == ("http", "a._domainkey.sender.example", "v=DKIM1;k=rsa;p=M")
+    path = f"/v1/loops/{loop['id']}"
+    same = console.call("PATCH", path, key, json={"name": "other"}).json()
+    assert same["public_keys"] == loop["public_keys"]
+    console.call("POST", f"{path}/secrets", key)
+    assert [one["kind"] for one in console.call("GET", path, key).json()["public_keys"]] == ["http", "v1a", "v1a"]
+    for wrong in ("with space.example", "nodot", 'a".example', "a.example;"):
+        assert console.call("PATCH", path, key, json={"key_id": wrong}).status_code == 422
+    assert console.call("PATCH", path, key, json={"signatures": []}).json()["public_keys"] == []

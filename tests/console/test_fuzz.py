@@ -85,6 +85,8 @@ def test_nothing_that_is_sent_makes_a_fault(cast: Cast, call: str, mode: Generat
     known = {"loop": cast.verified_loop()} if "{loop}" in path else {}
     if "{attempt}" in path:
         known |= {"attempt": "at_1"}
+    if "{delivery}" in path:
+        known |= {"delivery": "msg_1"}
     if "{replay}" in path:
         known = {"replay": cast.replay()}
     session = requests.Session()

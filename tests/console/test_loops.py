@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from pipeline.console import loops
 from pipeline.console.forms import LoopForm, LoopPatch
-from pipeline.console.loops import Identity, Seals
+from pipeline.console.loops import Identity
+from pipeline.console.seals import Seals
 from pipeline.console.shown import FilterShown, LoopShown, VerificationShown
 from pipeline.model.loops import Filter, Loop, LoopState, Secret
 from pipeline.model.sealed import unseal
@@ -172,6 +173,9 @@ def test_a_loop_is_shown_whole() -> None:
         ),
         verified_at=LATER,
         created_at=NOW,
+        signatures=[],
+        key_id=None,
+        public_keys=[],
     )
 
 

@@ -9,16 +9,26 @@ import pytest
 from pipeline.console import openapi
 from pipeline.console.examples import EXAMPLES, PROBLEMS
 from pipeline.console.problems import KINDS, MEDIA_TYPE, Kind
-from tests.console.running import ADMIN, Console, running
+from pipeline.kafka.memory import Memory
+from tests.console.dying import bury, letters
+from tests.console.running import ADMIN, TOPICS, Console, running
 
 Json = dict[str, Any]
-PATHS = {"profile": "jane", "mailing": "spring-sale", "account": "acme", "user": "jane", "attempt": "at_1"}
+PATHS = {
+    "profile": "jane",
+    "mailing": "spring-sale",
+    "account": "acme",
+    "user": "jane",
+    "attempt": "at_1",
+    "delivery": "msg_1",
+}
 # What the example of a call needs is not there: a file on a server, a loop that is verified.
 REFUSED = {
     "POST /v1/loops/{loop}/verify": 422,
     "POST /v1/loops/{loop}/test": 409,
     "POST /v1/loops/{loop}/replays": 409,
     "POST /v1/loops/{loop}/attempts/{attempt}/again": 404,
+    "POST /v1/loops/{loop}/dead/redrive": 409,
 }
 
 
@@ -42,12 +52,15 @@ class Cast(NamedTuple):
 
 @pytest.fixture(scope="module")
 def cast() -> Iterator[Cast]:
-    with running(allow_networks="") as console:
+    memory = Memory(TOPICS)
+    with running(memory, allow_networks="") as console:
         key = console.account("acme")
         document = console.call("GET", "/openapi.json").json()
         loop = console.loop(key)["id"]
         dry = EXAMPLES["POST /v1/loops/{loop}/replays"].asked | {"dry_run": True}
         replay = console.call("POST", f"/v1/loops/{loop}/replays", key, json=dry).json()["id"]
+        bury(memory, loop, "msg_1")
+        letters(console, key, loop, 1)
         yield Cast(console, document, key, loop, replay)
 
 

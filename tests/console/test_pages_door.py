@@ -12,6 +12,7 @@ from pipeline.console.pages import routes
 from pipeline.console.pages.headers import HEADERS
 from pipeline.kafka.memory import Memory
 from tests.console.attempting import attempt, attempts, event
+from tests.console.dying import bury, letters
 from tests.console.running import TOPICS, Console, running
 from tests.console.visitor import Visitor, editor, viewer
 
@@ -27,6 +28,8 @@ SIGNED_IN = [
     ("GET", "/loops/{loop}/test"),
     ("GET", "/loops/{loop}/attempts"),
     ("GET", "/loops/{loop}/attempts/{attempt}"),
+    ("GET", "/loops/{loop}/dead"),
+    ("GET", "/loops/{loop}/dead/{delivery}"),
     ("GET", "/loops/{loop}/replays"),
     ("GET", "/loops/{loop}/replays/{replay}"),
     ("GET", "/loops/{loop}/replays/{replay}/progress"),
@@ -45,6 +48,8 @@ CHANGES = [
     ("POST", "/loops/{loop}/secrets"),
     ("POST", "/loops/{loop}/remove"),
     ("POST", "/loops/{loop}/attempts/{attempt}/again"),
+    ("POST", "/loops/{loop}/dead/redrive"),
+    ("POST", "/loops/{loop}/dead/purge"),
     ("POST", "/loops/{loop}/replays"),
     ("POST", "/loops/{loop}/replays/{replay}/cancel"),
 ]
@@ -64,7 +69,7 @@ class Cast(NamedTuple):
     replay: str
 
     def path(self, path: str) -> str:
-        return path.format(loop=self.loop, name="app.css", attempt=self.attempt, replay=self.replay)
+        return path.format(loop=self.loop, name="app.css", attempt=self.attempt, replay=self.replay, delivery="msg_1")
 
     def ask(self, who: Visitor, method: str, path: str) -> "tuple[int, str, dict[str, str]]":
         """Status, text and headers."""
@@ -81,6 +86,8 @@ def cast() -> Iterator[Cast]:
         loop = console.loop(key)["id"]
         attempt(memory, loop, event(memory))
         [made] = attempts(console, key, loop)
+        bury(memory, loop, "msg_1")
+        letters(console, key, loop, 1)
         span = {"from": "2026-03-20T09:00:00Z", "to": "2026-03-20T10:00:00Z", "dry_run": True}
         replay = console.call("POST", f"/v1/loops/{loop}/replays", key, json=span).json()["id"]
         people = editor(console, key), viewer(console), editor(console, other)

@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.console import loops, trial
 from pipeline.console.forms import LoopForm
-from pipeline.console.loops import Seals
 from pipeline.console.pages import snippets
+from pipeline.console.seals import Seals
 
 PYTHON = """
 import json, sys

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from pipeline.console import trial
 from pipeline.console.forms import Event as Asked
 from pipeline.console.forms import LoopEvent
-from pipeline.console.loops import Seals
+from pipeline.console.seals import Seals
 from pipeline.deliver.body import body_of, names
 from pipeline.deliver.notices import Notice, notice
 from pipeline.model.deliveries import Timings

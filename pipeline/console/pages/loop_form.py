@@ -56,6 +56,8 @@ def typed(form: Form) -> Typed:
         "headers": form.get("headers", ""),
         "rate": form.get("rate", ""),
         "max_in_flight": form.get("max_in_flight", ""),
+        "signatures": form.getlist("signatures"),
+        "key_id": form.get("key_id", ""),
     }
 
 
@@ -74,6 +76,8 @@ def of_loop(loop: LoopShown) -> Typed:
         "headers": "",
         "rate": "" if loop.rate is None else f"{loop.rate:g}",
         "max_in_flight": "" if loop.max_in_flight is None else str(loop.max_in_flight),
+        "signatures": loop.signatures,
+        "key_id": loop.key_id or "",
     }
 
 
@@ -91,6 +95,8 @@ def asked(given: Typed, *, new: bool) -> dict[str, Any]:
         "fields": None if given["which_fields"] == "all" else _words(given["fields"]),
         "rate": _number(given["rate"], float),
         "max_in_flight": _number(given["max_in_flight"], int),
+        "signatures": list(given["signatures"]),
+        "key_id": given["key_id"].strip() or None,
     }
     if new or given["which_headers"] != "keep":
         headers = "" if given["which_headers"] == "none" else given["headers"]
@@ -101,6 +107,8 @@ def asked(given: Typed, *, new: bool) -> dict[str, Any]:
 def checked(body: Mapping[str, Any], kind: type[Model]) -> tuple[Model | None, dict[str, str]]:
     """The API's form, or what is wrong in which field."""
     wrong = {name: told for name, told in NEEDED.items() if not body[name]}
+    if "http" in body["signatures"] and body["key_id"] is None:
+        wrong["key_id"] = "Write where the key is published"
     if "url" in wrong:
         wrong.pop("name", None)  # it may follow from the address
     try:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pipeline import __version__
 from pipeline.console import loops, trial
 from pipeline.console.forms import LoopForm
-from pipeline.console.loops import Seals
+from pipeline.console.seals import Seals
 from pipeline.model.loops import Format
 
 SOMEWHERE = "https://your-server.example/hooks/loopwire"

@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline import __version__
 from pipeline.console.again import delivery
-from pipeline.console.loops import Seals
+from pipeline.console.seals import Seals
 from pipeline.console.shown import AttemptShown
 from pipeline.deliver.stage import Post, signed
 from pipeline.model.events import Event
@@ -50,4 +50,5 @@ def readable(body: str, kind: str) -> str:
 
 def _headers(post: Post) -> list[tuple[str, str]]:
     own = dict.fromkeys(post.loop.header_names, HIDDEN)
-    return list((dict(post.headers) | {"User-Agent": f"loopwire/{__version__}"} | own).items())
+    sent = {name: value for name, value in post.headers if name != "Host"}  # which stands above them
+    return list((sent | {"User-Agent": f"loopwire/{__version__}"} | own).items())

@@ -7,6 +7,7 @@ from pipeline.console.console import Console
 from pipeline.console.pages import refused
 from pipeline.console.pages.assets import Assets
 from pipeline.console.pages.attempt_pages import AttemptPages
+from pipeline.console.pages.dead_pages import DeadPages
 from pipeline.console.pages.door import Door, Page
 from pipeline.console.pages.live import LivePages
 from pipeline.console.pages.loop_list import LoopListPages
@@ -39,6 +40,7 @@ def pages(console: Console, door: Door, views: Views) -> list[Page]:
     entry, every = SignIn(console, door, views), LoopListPages(console, door, views)
     new, one = NewLoopPages(console, door, views), LoopPages(console, door, views)
     attempts, replays = AttemptPages(console, door, views), ReplayPages(console, door, views)
+    dead = DeadPages(console, door, views)
     recipients, live, system = (
         RecipientPages(console, views),
         LivePages(console, door, views),
@@ -69,6 +71,10 @@ def pages(console: Console, door: Door, views: Views) -> list[Page]:
         Page("GET", "/loops/{loop}/attempts", attempts.every),
         Page("GET", "/loops/{loop}/attempts/{attempt}", attempts.one),
         Page("POST", "/loops/{loop}/attempts/{attempt}/again", attempts.again, changes=True),
+        Page("GET", "/loops/{loop}/dead", dead.every),
+        Page("POST", "/loops/{loop}/dead/redrive", dead.redrive, changes=True),
+        Page("POST", "/loops/{loop}/dead/purge", dead.purge, changes=True),
+        Page("GET", "/loops/{loop}/dead/{delivery}", dead.one),
         Page("GET", "/loops/{loop}/replays", replays.every),
         Page("POST", "/loops/{loop}/replays", replays.create, changes=True),
         Page("GET", "/loops/{loop}/replays/{replay}", replays.one),

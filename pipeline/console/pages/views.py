@@ -29,10 +29,11 @@ NAVIGATION = (
     Tab("Recipients", "/recipients"),
     Tab("System", "/system", operators=True),
 )
-LABELS = {"url": "address", "max_in_flight": "POSTs at once", "rate": "POSTs a second"}
+LABELS = {"key_id": "DNS name of the key", "url": "address", "max_in_flight": "POSTs at once", "rate": "POSTs a second"}
 LOOP_TABS = (
     Tab("Overview", ""),
     Tab("Attempts", "/attempts"),
+    Tab("Dead letters", "/dead"),
     Tab("Replays", "/replays"),
     Tab("History", "/history"),
     Tab("Settings", "/settings"),

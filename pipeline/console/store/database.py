@@ -28,6 +28,7 @@ Answer = TypeVar("Answer")
 READERS = 4
 BUSY_SECONDS = 5.0  # how long SQLite waits for whoever writes
 BETWEEN_SECONDS = 0.01
+GLANCE_SECONDS = 0.05
 QUESTION_MS = 10_000
 MIGRATES, RECORDS = 0x6C6F_6F70_0001, 0x6C6F_6F70_0002  # advisory locks of PostgreSQL: "loop" and a number
 # A connection that went away without a word is noticed within half a minute.
@@ -60,6 +61,16 @@ class Database:
     async def ask(self, question: Callable[[Connection], Answer]) -> Answer:
         """The answer to a question, on a thread of its own. StoreAwayError where the database gives none."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, question)
+
+    async def until(self, condition: Callable[[Connection], bool], seconds: float) -> bool:
+        """Whether it came true within that time. StoreAwayError where the database gives no answer."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if await self.ask(condition):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(GLANCE_SECONDS)
 
     @contextmanager
     def recording(self) -> Iterator[Connection | None]:

@@ -11,7 +11,7 @@ import sqlalchemy as sql
 from sqlalchemy import ColumnElement, Connection
 
 from pipeline.console.store.batch import MINUTE, SPANS
-from pipeline.console.store.schema import ATTEMPTS, COUNTS
+from pipeline.console.store.schema import ATTEMPTS, COUNTS, DEAD
 
 DAY = 24 * 60 * MINUTE
 BITE = 1000  # rows taken out in one transaction, so that nobody waits long for the database
@@ -63,6 +63,7 @@ def bites(connection: Connection, now: int, limits: Limits) -> Iterator[int]:
     edge = horizon(now, limits)
     for failed in (0, 1):
         yield from _all_of(connection, failed, ATTEMPTS.c.at < edge.rows)
+    yield from _old_letters(connection, edge.rows)
     for span in SPANS:
         yield from _old_counts(connection, span, edge.of_span(span))
     for failed in (0, 1):
@@ -110,6 +111,15 @@ def older(at: int, number: int, *, inclusive: bool = False) -> ColumnElement[boo
 def _delete(connection: Connection, failed: int, which: ColumnElement[bool], most: int) -> int:
     some = sql.select(ATTEMPTS.c.id).where(ATTEMPTS.c.failed == failed, which).limit(most)
     return connection.execute(sql.delete(ATTEMPTS).where(ATTEMPTS.c.id.in_(some))).rowcount
+
+
+def _old_letters(connection: Connection, edge: int) -> Iterator[int]:
+    """Of those nobody redrove or purged: the topic forgets them after as many days."""
+    some = sql.select(DEAD.c.loop, DEAD.c.delivery).where(DEAD.c.at < edge).limit(BITE // 10)
+    while old := connection.execute(some).all():
+        for loop, delivery in old:
+            connection.execute(sql.delete(DEAD).where(DEAD.c.loop == loop, DEAD.c.delivery == delivery))
+        yield len(old)
 
 
 def _old_counts(connection: Connection, span: int, edge: int) -> Iterator[int]:

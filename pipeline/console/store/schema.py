@@ -15,7 +15,7 @@ from sqlalchemy import (
 
 from pipeline.console.store.latency import BUCKETS
 
-REVISION = "0002"  # of migrations/versions, the newest: what the code below expects
+REVISION = "0003"  # of migrations/versions, the newest: what the code below expects
 METADATA = MetaData()
 BUCKET_NAMES = [f"b{number:02}" for number in range(BUCKETS)]
 
@@ -70,6 +70,30 @@ COUNTS = Table(
     PrimaryKeyConstraint("loop", "account", "span", "slot", "state", "type"),
     Index("counts_by_age", "span", "slot"),
     sqlite_with_rowid=False,
+)
+
+# The dead letters, each as its record has it; a tombstone takes its row out. `id` is made as in `attempts`. A record
+# that can't be read has no account and no value: only what its key and its headers say.
+DEAD = Table(
+    "dead",
+    METADATA,
+    Column("loop", Text, nullable=False),
+    Column("delivery", Text, nullable=False),
+    Column("id", BigInteger, nullable=False),
+    Column("account", Text),
+    Column("at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("type", Text),
+    Column("event", Text),
+    Column("profile", Text),
+    Column("recipient", Text),
+    Column("message", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("status", Integer),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("loop", "delivery"),
+    Index("dead_of_loop", "loop", "at", "id"),
+    Index("dead_by_age", "at"),
 )
 
 # The offset of the next record of each partition: written in the transaction of the rows, so each counts once.

@@ -1,6 +1,6 @@
 """A batch is written with its offsets in one transaction, so that each record counts once, whoever writes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -24,23 +24,26 @@ class OtherTopicError(Exception):
     """The database holds the attempts of another topic. The message names both."""
 
 
-def positions(connection: Connection, topic: str, count: int) -> Partitions:
-    """The next offset of each partition of the topic. OtherTopicError where the database is another topic's."""
+def positions(connection: Connection, topic: str, count: int, beside: Collection[str] = ()) -> Partitions:
+    """The next offset of each partition of the topic. OtherTopicError where the database is another topic's.
+
+    `beside` are the other topics that it may hold.
+    """
     found = connection.execute(sql.select(OFFSETS)).all()
-    if others := {row.topic for row in found} - {topic}:
-        raise OtherTopicError(f"the database holds the attempts of the topic {others.pop()}, not those of {topic}")
-    known = {row.partition: row.next for row in found}
+    if others := {row.topic for row in found} - {topic, *beside}:
+        raise OtherTopicError(f"the database holds the records of the topic {others.pop()}, not those of {topic}")
+    known = {row.partition: row.next for row in found if row.topic == topic}
     new = [{"topic": topic, "partition": one, "next": 0} for one in range(count) if one not in known]
     if new:
-        _put(connection, _insert(connection, OFFSETS), new)
+        insert_rows(connection, OFFSETS, new)
     return {partition: known.get(partition, 0) for partition in range(count)}
 
 
 def record(connection: Connection, topic: str, batch: Batch) -> None:
     """Writes the batch. OvertakenError where another did: roll back, and ask for the positions anew."""
-    _advance(connection, topic, batch.expected, batch.then)
+    advance(connection, topic, batch.expected, batch.then)
     if batch.attempts:
-        _put(connection, _insert(connection, ATTEMPTS), batch.attempts)
+        insert_rows(connection, ATTEMPTS, batch.attempts)
     if batch.counts:
         insert = _insert(connection, COUNTS)
         sums = {name: COUNTS.c[name] + insert.excluded[name] for name in BUCKET_NAMES}
@@ -48,7 +51,7 @@ def record(connection: Connection, topic: str, batch: Batch) -> None:
         _put(connection, insert.on_conflict_do_update(index_elements=keys, set_=sums), batch.counts)
     if batch.skipped:
         rows = [one._asdict() for one in batch.skipped]
-        _put(connection, _insert(connection, SKIPPED), rows)
+        insert_rows(connection, SKIPPED, rows)
         _forget_old_skipped(connection, {one.id % PARTITIONS for one in batch.skipped})
 
 
@@ -58,8 +61,16 @@ def empty(connection: Connection) -> None:
         connection.execute(sql.delete(table))
 
 
-def _advance(connection: Connection, topic: str, expected: Mapping[int, int], then: Mapping[int, int]) -> None:
-    """In the order of partitions, so that two consoles never wait for each other."""
+def insert_rows(connection: Connection, table: sql.Table, rows: list[dict[str, Any]]) -> None:
+    """New rows that have the same names."""
+    _put(connection, _insert(connection, table), rows)
+
+
+def advance(connection: Connection, topic: str, expected: Mapping[int, int], then: Mapping[int, int]) -> None:
+    """Reading goes on behind these records; OvertakenError where another console was faster.
+
+    In the order of partitions, so that two consoles never wait for each other.
+    """
     for partition in sorted(expected):
         ours = (OFFSETS.c.topic == topic, OFFSETS.c.partition == partition, OFFSETS.c.next == expected[partition])
         if connection.execute(sql.update(OFFSETS).where(*ours).values(next=then[partition])).rowcount != 1:

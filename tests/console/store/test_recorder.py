@@ -70,7 +70,7 @@ def count(connection: Connection) -> int:
 def filled(number: int = 300) -> tuple[Memory, Topic]:
     topic = Topic()
     topic.put(*((failed if one % 3 else attempt)(NOW - minutes(one), attempt=one + 1) for one in range(number)))
-    memory = Memory({TOPIC: PARTITIONS})
+    memory = Memory({TOPIC: PARTITIONS, "deliveries-dead": PARTITIONS})
     topic.into(memory)
     return memory, topic
 
