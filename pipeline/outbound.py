@@ -20,6 +20,7 @@ USER_AGENT = f"loopwire/{__version__}"
 CONNECT_MS = 5_000
 HEADERS_LIMIT = 16_384
 KEPT_CONNECTIONS = 1_000
+LARGE = 65_536  # bytes of a body that an idle handle must not hold on to
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Handle:
         self._body = bytearray()
         self._headers = 0
         self._limit = 0
-        self._cut = False
+        self._cut = self._large = False
         self._refused: str | None = None
         self._tried = False
         self._retry_after: str | None = None
@@ -122,6 +123,13 @@ class Handle:
         else:
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDS, request.body)
+            self._large = len(request.body) > LARGE
+
+    def rest(self) -> None:
+        """Lets go of what it should not keep until its next call."""
+        if self._large:
+            self.curl.setopt(pycurl.POSTFIELDS, b"")
+            self._large = False
 
     def answer(self, code: int = 0, message: str = "") -> Answer:
         """What the finished call brought; `code` and `message` are libcurl's, 0 where it went well."""
@@ -266,6 +274,7 @@ class Calls:
         handle, done = self._done.pop(curl)
         answer = handle.answer(code, message)
         self._multi.remove_handle(curl)
+        handle.rest()
         self._idle.append(handle)
         done(answer)
 

@@ -19,6 +19,7 @@ class Call:
     path: str
     headers: dict[str, str]
     body: bytes
+    at: float = 0.0  # Unix seconds
 
     @property
     def form(self) -> dict[str, Any]:
@@ -49,12 +50,14 @@ class _Server(ThreadingHTTPServer):
 class Customer:
     """Answers each POST with the next status of `script`, 200 once it is empty; holds `files` for GETs.
 
-    It takes `seconds` for each answer.
+    It takes `seconds` for each answer; one that is no 2xx says `retry_after`, if there is one. Or `answer` decides.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     script: deque[int] = field(default_factory=deque)
     seconds: float = 0.0
+    retry_after: str | None = None
+    answer: Callable[[Call], int] | None = None
 
     def __post_init__(self) -> None:
         self.calls: list[Call] = []
@@ -91,9 +94,10 @@ class Customer:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                call = Call(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+                call = Call(self.path, {name.lower(): value for name, value in self.headers.items()}, body, time.time())
                 with customer._news:
                     status = customer.script.popleft() if customer.script else 200
+                    status = customer.answer(call) if customer.answer else status
                     customer.calls.append(call)
                     customer._news.notify_all()
                 time.sleep(customer.seconds)  # a slow server is what is asked for
@@ -102,6 +106,8 @@ class Customer:
             def _answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                if customer.retry_after and status >= 300:
+                    self.send_header("Retry-After", customer.retry_after)
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -39,6 +39,7 @@ DOORS = {
     "capture.draining": "sends what is on the disk for capture's run.py",
     "capture.following": "follows what accounts chose, on a thread, for capture's run.py",
     "console.follower": "reads topics on a thread for console's run.py",
+    "deliver.recall": "reads what waits for ordered loops for deliver's run.py",
     "deliver.rechecks": "looks for verification files again for deliver's run.py",
     "console.watching": "reads what happens now for console's run.py",
     "console.probing": "asks stages and Kafka how they are for console's run.py",

@@ -1,40 +1,53 @@
 """Dispatch leads each delivery from its partition's backlog into its loop's lane and out as a POST.
 
-It decides who goes when; clock, network and Kafka are the World's.
+It decides who goes when; clocks, network and Kafka are the World's.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
+from pipeline import topics
 from pipeline.deliver.failing import Failures
 from pipeline.deliver.ladder import Ladder
-from pipeline.deliver.lanes import IN_FLIGHT, PATIENCE_SECONDS, Lane
-from pipeline.deliver.stage import Post, Sent, Unseal, buried, held, judged, onward, prepared
+from pipeline.deliver.lanes import IN_FLIGHT, PATIENCE_SECONDS, Lane, Queue
+from pipeline.deliver.order import AFTER_SECONDS, Order, placed, profile_of
+from pipeline.deliver.room import Room
+from pipeline.deliver.stage import Post, Sent, Unseal, buried, held, judged, onward, outcome_of, prepared, waits_until
 from pipeline.deliver.verdict import Dead
-from pipeline.model.deliveries import Delivery
+from pipeline.model.deliveries import Delivery, Outcome
 from pipeline.model.standing import Standings
 from pipeline.record import Record
 
 Place = tuple[str, int]
 Mark = TypeVar("Mark")
+Why = Literal["full", "closed", "state", "order"]  # a delivery is held
 
-HIGH = 200  # records at hand from which a partition is paused
-LOW = 50  # and below which it is resumed
+HIGH, HIGH_BYTES = 200, 1024 * 1024  # records at hand, or bytes of them, from which a partition is paused
+LOW, LOW_BYTES = 50, 256 * 1024  # and below which it is resumed
 LONGEST_SLEEP = 5.0  # a clock that is set takes effect within it
+TIDY = 1000  # lanes from which it is looked which of them are of no use any more
+FORGET_SECONDS = 600.0  # what was learned of a server that got nothing for so long
 
 
 @dataclass(eq=False, slots=True)
 class Job(Generic[Mark]):
     """A delivery, or the dead letter of a record that held none; `mark` is what the World knows it by.
 
-    One that is `past`, of a replay or missed and sent later, lets what happens now go first.
+    One that is `past`, of a replay or missed and sent later, lets what happens now go first. `size` is bytes.
     """
 
     what: Delivery | Record
     mark: Mark
     past: bool = False
+    size: int = 0
+    offset: int = 0
+    number: int = 0  # of its partition
+    profile: str = ""  # whose event it is, where its loop is ordered
+    until: float = 0.0  # how long it waits where it is, by the clock that is never set
+    began: float = 0.0  # its POST
+    quick: bool = False  # whether its slot is one of the quick
 
 
 @dataclass(slots=True)
@@ -42,8 +55,25 @@ class Backlog(Generic[Mark]):
     """What was fetched of one partition and not begun, in order: its first job decides when it goes on."""
 
     jobs: deque[Job[Mark]] = field(default_factory=deque)
+    bytes: int = 0
     paused: bool = False
     woken: bool = False
+
+    def add(self, job: Job[Mark]) -> None:
+        """One more of the partition."""
+        self.jobs.append(job)
+        self.bytes += job.size
+
+    def drop(self) -> None:
+        """The first has begun."""
+        self.bytes -= self.jobs.popleft().size
+
+    @property
+    def full(self) -> bool:
+        """Whether there is enough at hand."""
+        if self.paused:
+            return len(self.jobs) >= LOW or (self.bytes >= LOW_BYTES and len(self.jobs) > 1)
+        return len(self.jobs) >= HIGH or self.bytes >= HIGH_BYTES
 
 
 class World(Protocol[Mark]):
@@ -51,6 +81,10 @@ class World(Protocol[Mark]):
 
     def now(self) -> float:
         """Unix seconds."""
+        ...
+
+    def tick(self) -> float:
+        """Seconds of a clock that is never set."""
         ...
 
     def late(self) -> bool:
@@ -92,34 +126,72 @@ class Dispatch(Generic[Mark]):
         self._unseal = unseal
         self._failures = Failures(standings)
         self._backlogs: defaultdict[Place, Backlog[Mark]] = defaultdict(Backlog)
-        self._lanes: dict[str, Lane[Job[Mark]]] = {}
         self._blocked: defaultdict[str, set[Place]] = defaultdict(set)
+        self._tidy_at = TIDY
+        self._orders: dict[str, Order] = {}
+        self.lanes: dict[str, Lane[Job[Mark]]] = {}
+        self.room = Room()
+        self.held = Counter[Why]()  # since somebody took note of it
 
     def take(self, place: Place, jobs: Iterable[Job[Mark]]) -> None:
         """Jobs of one partition, in the order of their offsets."""
-        self._backlogs[place].jobs.extend(jobs)
+        now, tick, longest = self._world.now(), self._world.tick(), self._ladder.longest(place[0])
+        for job in jobs:
+            if isinstance(job.what, Delivery):
+                job.until = tick + min(job.what.leaves - now, longest)
+            self._backlogs[place].add(job)
         self._admit(place)
+
+    def recall(self, number: int, delivery: Delivery) -> None:
+        """The delivery of an ordered loop waits in a retry topic, since before the partitions of that number came."""
+        if delivery.place is not None:
+            order = self._orders.setdefault(delivery.loop, Order(number))
+            order.waits(profile_of(delivery), delivery.place, delivery.due)
 
     def forget(self, places: Iterable[Place]) -> None:
         """Drops what was fetched of these partitions and not begun: they are another worker's."""
+        places = list(places)
+        numbers = {number for _topic, number in places}
+        self._orders = {loop: order for loop, order in self._orders.items() if order.number not in numbers}
         for place in places:
             self._backlogs.pop(place, None)
         self._failures.forget()
+        self._tidy(0)
 
     def sweep(self) -> None:
         """Gives up what waits in lanes and is another worker's by now."""
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             for queue in (lane.now, lane.past):
-                queue.jobs = deque(job for job in queue.jobs if self._world.owned(job))
+                for job in list(queue.drain()):
+                    if self._world.owned(job):
+                        queue.take(job)
+                    else:
+                        self.room.release(job.size)
 
-    def answered(self, job: Job[Mark], post: Post, sent: Sent) -> None:
-        """A POST came to its end: what follows is written, and the next of its lane begins."""
-        loop, now = post.loop.id, self._world.now()
-        self._world.end(job, judged(post, sent, self._ladder, self._failures, now))
-        self._lanes[loop].end(job.past)
+    def answered(self, job: Job[Mark], post: Post, sent: Sent) -> Outcome:
+        """A POST came to its end: what follows is written, and the next of its lane begins. What it came to."""
+        loop, tick = post.loop.id, self._world.tick()
+        lane = self.lanes[loop]
+        lane.answered(job, job.past, sent.reply, job.began, tick)
+        self.room.give(job.quick)
+        records = judged(post, sent, self._ladder, self._failures, self._world.now())
+        self._end(job, records)
+        if lane.closed(tick):
+            self._spill(lane)
         self._drive(loop)
+        self._take_turns()
         for place in self._blocked.pop(loop, ()):
             self._admit(place)
+        return outcome_of(records)
+
+    def overdue(self) -> dict[str, float]:
+        """By topic, for how many seconds the oldest that may go has been waiting here."""
+        now, found = self._world.now(), dict[str, float]()
+        for (topic, _), backlog in self._backlogs.items():
+            head = backlog.jobs[0].what if backlog.jobs else None
+            age = now - head.leaves if isinstance(head, Delivery) and head.leaves else 0.0
+            found[topic] = max(found.get(topic, 0.0), age)
+        return found
 
     def _admit(self, place: Place) -> None:
         """Moves jobs from a backlog to their lanes, up to the first that has to wait."""
@@ -127,8 +199,8 @@ class Dispatch(Generic[Mark]):
         if backlog is None:
             return
         while backlog.jobs and self._enter(place, backlog, backlog.jobs[0]):
-            backlog.jobs.popleft()
-        if backlog.paused != (len(backlog.jobs) >= (LOW if backlog.paused else HIGH)):
+            backlog.drop()
+        if backlog.paused != backlog.full:
             backlog.paused = not backlog.paused
             self._world.pause(place, on=backlog.paused)
 
@@ -138,21 +210,38 @@ class Dispatch(Generic[Mark]):
             self._world.begin(job)
             self._world.end(job, [delivery])
             return True
-        if delivery.leaves > now:
-            self._wake(place, backlog, min(delivery.leaves - now, LONGEST_SLEEP))
+        # The clock put back makes nobody wait for longer than it said when the job came.
+        seconds = min(delivery.leaves - now, job.until - self._world.tick())
+        if seconds > 0:
+            self._wake(place, backlog, min(seconds, LONGEST_SLEEP))
             return False
         return self._queue(place, backlog, job, delivery)
 
     def _queue(self, place: Place, backlog: Backlog[Mark], job: Job[Mark], delivery: Delivery) -> bool:
-        now = self._world.now()
-        queue = self._lane(delivery.loop).queue(job.past)
-        if queue.offer(job, now):
+        tick = self._world.tick()
+        lane = self._lane(delivery.loop)
+        queue = lane.queue(job.past)
+        if lane.ordered:
+            if not place[0].startswith(topics.DELIVERIES_RETRY):
+                delivery = job.what = placed(delivery, job.offset, job.past)
+            job.profile = profile_of(delivery)
+            if later := self._behind(job, delivery):
+                self._world.begin(job)
+                self._written(job, [later])
+                return True
+        if lane.closed(tick) and self._standings.is_active(delivery.loop):
             self._world.begin(job)
+            self._written(job, [self._held(delivery, "closed")])
+            return True
+        if queue.fits(job.size) and self.room.admit(job.size):
+            self._world.begin(job)
+            queue.take(job)
             self._drive(delivery.loop)
             return True
-        if queue.stuck(now, self._world.late()):
+        queue.refused(tick)
+        if queue.stuck(tick, self._world.late()):
             self._world.begin(job)
-            self._world.end(job, [onward(delivery, self._ladder, now) or held(delivery, self._ladder, now)])
+            self._written(job, [self._full(lane, queue, delivery)])
             return True
         self._blocked[delivery.loop].add(place)
         self._wake(place, backlog, PATIENCE_SECONDS)
@@ -170,36 +259,135 @@ class Dispatch(Generic[Mark]):
         self._world.later(seconds, wake)
 
     def _lane(self, loop: str) -> Lane[Job[Mark]]:
-        lane = self._lanes.get(loop)
+        lane = self.lanes.get(loop)
         if lane is None:
-            lane = self._lanes[loop] = Lane()
+            self._tidy(self._tidy_at)
+            lane = self.lanes[loop] = Lane(used_at=self._world.tick())
         standing = self._standings.get(loop)
-        lane.cap = (standing and standing.loop.max_in_flight) or IN_FLIGHT
+        lane.most = (standing and standing.loop.max_in_flight) or IN_FLIGHT
+        lane.rate = standing.loop.rate if standing else None
+        lane.ordered = standing is not None and standing.loop.ordered
         return lane
+
+    def _tidy(self, lanes: int) -> None:
+        """Forgets what was learned of servers that get nothing, once there are so many lanes."""
+        if len(self.lanes) < lanes:
+            return
+        since = self._world.tick() - (FORGET_SECONDS if lanes else 0.0)
+        for loop in [loop for loop, lane in self.lanes.items() if lane.idle and lane.used_at <= since]:
+            del self.lanes[loop]
+        self._tidy_at = max(TIDY, 2 * len(self.lanes))
 
     def _drive(self, loop: str) -> None:
         """Begins what the lane lets begin. It admits nothing: it is called while a backlog is being admitted."""
-        lane = self._lanes[loop]
-        while (job := lane.begin()) is not None:
-            self._start(lane, job)
-        if lane.idle:
-            del self._lanes[loop]
+        lane = self.lanes.get(loop)
+        if lane is None:
+            return
+        tick = self._world.tick()
+        while (wait := lane.wait(tick)) == 0 and self.room.take(loop, lane.quick):
+            self._start(lane, lane.begin(tick), lane.quick)
+        if wait:
+            self._drive_later(loop, lane, wait)
 
-    def _start(self, lane: Lane[Job[Mark]], job: Job[Mark]) -> None:
+    def _drive_later(self, loop: str, lane: Lane[Job[Mark]], seconds: float) -> None:
+        if lane.woken:
+            return
+        lane.woken = True
+
+        def drive() -> None:
+            lane.woken = False
+            self._drive(loop)
+            for place in self._blocked.pop(loop, ()):
+                self._admit(place)
+
+        self._world.later(seconds, drive)
+
+    def _take_turns(self) -> None:
+        """Gives the slots that are free to the lanes that wait for one, one each in turn."""
+        while (turn := self.room.turn()) is not None:
+            loop, quick = turn
+            lane, tick = self.lanes.get(loop), self._world.tick()
+            if lane is None or lane.wait(tick) != 0:
+                self.room.give(quick)  # what it waited for went another way
+                continue
+            self._start(lane, lane.begin(tick), quick)
+            if (wait := lane.wait(tick)) == 0:
+                self.room.line_up(loop, lane.quick)
+            elif wait:
+                self._drive_later(loop, lane, wait)
+
+    def _start(self, lane: Lane[Job[Mark]], job: Job[Mark], quick: bool) -> None:
+        job.began, job.quick = self._world.tick(), quick
         if not self._world.owned(job) or isinstance(job.what, Record):
-            lane.end(job.past)  # its next owner begins it again
+            self._leave(lane, job)  # its next owner begins it again
+            self.room.release(job.size)
             return
         delivery, now = job.what, self._world.now()
-        step = onward(delivery, self._ladder, now) or prepared(
-            delivery, self._standings.get(delivery.loop), now, self._unseal
+        step = (
+            onward(delivery, self._ladder, now)
+            or self._behind(job, delivery)
+            or prepared(delivery, self._standings.get(delivery.loop), now, self._unseal)
         )
         if isinstance(step, Post):
             self._world.post(job, step)
             return
-        lane.end(job.past)
-        self._world.end(job, [self._without_post(delivery, step, now)])
+        self._leave(lane, job)
+        self._end(job, [self._without_post(delivery, step)])
 
-    def _without_post(self, delivery: Delivery, step: Record | Dead | str, now: float) -> Record:
+    def _leave(self, lane: Lane[Job[Mark]], job: Job[Mark]) -> None:
+        lane.gave_up(job, job.past)
+        self.room.give(job.quick)
+
+    def _end(self, job: Job[Mark], records: list[Record]) -> None:
+        self.room.release(job.size)
+        self._written(job, records)
+
+    def _written(self, job: Job[Mark], records: list[Record]) -> None:
+        """Ends the job; of an ordered loop it is remembered which deliveries wait."""
+        self._world.end(job, records)
+        delivery = job.what
+        if not job.profile or isinstance(delivery, Record) or delivery.place is None:
+            return
+        order = self._orders.setdefault(delivery.loop, Order(job.number))
+        if (due := waits_until(records)) is not None:
+            order.waits(job.profile, delivery.place, due)
+        else:
+            order.gone(job.profile, delivery.place)
+
+    def _behind(self, job: Job[Mark], delivery: Delivery) -> Record | None:
+        """The record of a delivery that has to wait for an earlier one of its profile; it costs no attempt."""
+        order = self._orders.get(delivery.loop) if job.profile else None
+        before = order.before(job.profile, delivery.place) if order and delivery.place is not None else None
+        if before is None:
+            return None
+        now = self._world.now()
+        self.held["order"] += 1
+        return held(delivery, self._ladder, now, max(before - now, 0.0) + AFTER_SECONDS)
+
+    def _spill(self, lane: Lane[Job[Mark]]) -> None:
+        """The lane is closed: what waits in it waits in the ladder."""
+        for queue in (lane.now, lane.past):
+            for job in queue.drain():
+                if self._world.owned(job) and isinstance(job.what, Delivery):
+                    self._end(job, [self._held(job.what, "closed")])
+                else:
+                    self.room.release(job.size)
+
+    def _without_post(self, delivery: Delivery, step: Record | Dead | str) -> Record:
         if isinstance(step, Record):
             return step
-        return buried(delivery, step.error) if isinstance(step, Dead) else held(delivery, self._ladder, now)
+        return buried(delivery, step.error) if isinstance(step, Dead) else self._held(delivery, "state")
+
+    def _full(self, lane: Lane[Job[Mark]], queue: Queue[Job[Mark]], delivery: Delivery) -> Record:
+        """The record of a delivery that finds its lane full: it comes back at its turn, where the lane has a pace."""
+        now = self._world.now()
+        self.held["full"] += 1
+        if (link := onward(delivery, self._ladder, now)) or lane.rate is None:
+            return link or held(delivery, self._ladder, now)
+        return held(delivery, self._ladder, now, lane.pace.book(lane.rate, len(queue.jobs), self._world.tick()))
+
+    def _held(self, delivery: Delivery, why: Why) -> Record:
+        """The record of a delivery that waits without an attempt; one in the middle of a long wait just goes on."""
+        now = self._world.now()
+        self.held[why] += 1
+        return onward(delivery, self._ladder, now) or held(delivery, self._ladder, now)

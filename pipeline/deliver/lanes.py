@@ -4,16 +4,32 @@ What happens now goes first; what is past (of a replay, or missed and sent later
 """
 
 from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-Job = TypeVar("Job")
+from pipeline.deliver.breaker import Breaker
+from pipeline.deliver.cap import Cap
+from pipeline.deliver.pace import Pace
+from pipeline.deliver.verdict import Reply, broken, slow_down, well
 
-IN_FLIGHT = 32  # POSTs at a time to one loop that sets no max_in_flight
+
+class Sized(Protocol):
+    """What waits in a lane."""
+
+    size: int  # bytes
+    profile: str  # whose POSTs go one at a time; "" where the loop is not ordered
+
+
+Job = TypeVar("Job", bound=Sized)
+
+IN_FLIGHT = 32  # POSTs at a time, at most, to one loop that sets no max_in_flight
 QUEUE = 256  # deliveries of one loop that wait in memory, of now and of the past each
+QUEUE_BYTES = 1024 * 1024  # and of so many bytes, but for one that is larger and alone
 PATIENCE_SECONDS = 0.1  # a full lane may hold its partition this long, then its deliveries climb the ladder as held
 MOVES = 4  # POSTs that begin within its patience, by which a queue moves
 EARLY_SECONDS = 0.005  # a timer of PATIENCE_SECONDS may come so much before its time
+QUICK_SECONDS = 1.0  # a server whose last answer came within it has slots to itself
 
 
 @dataclass(slots=True)
@@ -22,17 +38,23 @@ class Queue(Generic[Job]):
 
     jobs: deque[Job] = field(default_factory=deque)
     in_flight: int = 0
+    _bytes: int = 0
     _full_since: float | None = None
     _begun: int = 0  # since it was full
 
-    def offer(self, job: Job, now: float) -> bool:
-        """Takes the job in, or not: then the queue is full."""
-        if len(self.jobs) >= QUEUE:
-            if self._full_since is None:
-                self._full_since, self._begun = now, 0
-            return False
+    def fits(self, size: int) -> bool:
+        """Whether there is room for one more of so many bytes."""
+        return not self.jobs or (len(self.jobs) < QUEUE and self._bytes + size <= QUEUE_BYTES)
+
+    def take(self, job: Job) -> None:
+        """One more job."""
         self.jobs.append(job)
-        return True
+        self._bytes += job.size
+
+    def refused(self, now: float) -> None:
+        """A job did not fit."""
+        if self._full_since is None:
+            self._full_since, self._begun = now, 0
 
     def stuck(self, now: float, late: bool = False) -> bool:
         """Whether it has been full for longer than others can be asked to wait.
@@ -46,40 +68,110 @@ class Queue(Generic[Job]):
             return False
         return True
 
-    def begin(self) -> Job:
-        """The next job, counted as in flight."""
+    def first(self, busy: Collection[str]) -> int | None:
+        """Which job is next, where the profiles that are `busy` have to wait."""
+        if not busy:
+            return 0 if self.jobs else None
+        return next((at for at, job in enumerate(self.jobs) if job.profile not in busy), None)
+
+    def begin(self, at: int) -> Job:
+        """The job there, counted as in flight."""
         self._begun += 1
         if self._begun >= QUEUE // 2:
             self._full_since = None  # it moves: half of it went within its patience, though it may be full again
         self.in_flight += 1
-        return self.jobs.popleft()
+        return self._out(at)
+
+    def drain(self) -> Iterator[Job]:
+        """All that waits; it is empty then."""
+        self._full_since = None
+        while self.jobs:
+            yield self._out(0)
+
+    def _out(self, at: int) -> Job:
+        job = self.jobs[at]
+        del self.jobs[at]
+        self._bytes -= job.size
+        return job
 
 
 @dataclass(slots=True)
 class Lane(Generic[Job]):
-    """The POSTs of one loop: `cap` in flight, of which the past has half at most."""
+    """The POSTs of one loop, of which the past has half at most. `most` in flight and `rate` are the loop's wishes.
 
-    cap: int = IN_FLIGHT
+    Times are seconds of a clock that is never set.
+    """
+
+    most: int = IN_FLIGHT
+    rate: float | None = None
+    cap: Cap = field(default_factory=Cap)
+    pace: Pace = field(default_factory=Pace)
+    breaker: Breaker = field(default_factory=Breaker)
     now: Queue[Job] = field(default_factory=Queue)
     past: Queue[Job] = field(default_factory=Queue)
+    ordered: bool = False  # whether the POSTs of one profile go one at a time
+    quick: bool = False  # whether its last answer was good and came soon
+    busy: set[str] = field(default_factory=set)  # profiles whose POST is under way, where the loop is ordered
+    woken: bool = False  # whether a timer will begin its next
+    used_at: float = 0.0
 
     def queue(self, past: bool) -> Queue[Job]:
         """Where a job waits."""
         return self.past if past else self.now
 
-    def begin(self) -> Job | None:
-        """The next job to start, counted as in flight; None where nothing may start."""
-        if self.in_flight >= self.cap:
-            return None
-        if self.now.jobs:
-            return self.now.begin()
-        if self.past.jobs and self.past.in_flight < max(self.cap // 2, 1):
-            return self.past.begin()
-        return None
+    def closed(self, now: float) -> bool:
+        """Whether nothing is sent for now and what comes has to wait elsewhere."""
+        return self.breaker.state(now) == "open"
 
-    def end(self, past: bool) -> None:
-        """One job in flight is over."""
+    def wait(self, now: float) -> float | None:
+        """In how many seconds the next job may begin, 0 for now; None where something else has to happen first."""
+        if self._next() is None or not self.breaker.lets(now):
+            return None
+        return self.pace.wait(self.rate, now)
+
+    def begin(self, now: float) -> Job:
+        """The next job, counted as in flight; only where `wait` is 0."""
+        self.pace.spend(self.rate, now)
+        self.breaker.began()
+        self.used_at = now
+        queue, at = self._next() or (self.now, 0)
+        job = queue.begin(at)
+        if job.profile:
+            self.busy.add(job.profile)
+        return job
+
+    def gave_up(self, job: Job, past: bool) -> None:
+        """A job that began made no POST."""
+        self._over(job, past)
+        self.breaker.gave_up()
+
+    def answered(self, job: Job, past: bool, reply: Reply, began: float, now: float) -> None:
+        """A POST that began then is over."""
+        if well(reply):
+            self.cap.well(self.in_flight, self.most)
+        elif slow_down(reply):
+            self.cap.badly(began, now)
+        if broken(reply):
+            self.breaker.badly(began, now)
+        else:
+            self.breaker.well()
+        self.quick = well(reply) and now - began < QUICK_SECONDS
+        self._over(job, past)
+        self.used_at = now
+
+    def _over(self, job: Job, past: bool) -> None:
         self.queue(past).in_flight -= 1
+        self.busy.discard(job.profile)
+
+    def _next(self) -> tuple[Queue[Job], int] | None:
+        size = self.cap.size(self.most)
+        if self.in_flight >= size:
+            return None
+        if (at := self.now.first(self.busy)) is not None:
+            return self.now, at
+        if self.past.in_flight < max(size // 2, 1) and (at := self.past.first(self.busy)) is not None:
+            return self.past, at
+        return None
 
     @property
     def in_flight(self) -> int:

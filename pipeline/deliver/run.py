@@ -1,7 +1,9 @@
 """Deliver's door to the world: polls deliveries, posts them by libcurl, produces what came of it, commits."""
 
 import asyncio
+import contextlib
 import logging
+import resource
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +15,7 @@ import uvloop
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import ending, health, keys, metrics, topics
+from pipeline.deliver import gauges, recall
 from pipeline.deliver.dispatch import Dispatch, Job
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.rechecks import Rechecks
@@ -40,16 +43,13 @@ Out = TypeVar("Out")
 AT_ONCE = 200
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
+TELL_SECONDS = 1.0  # how often gauges are set
+LAG_SECONDS = 10.0  # and the broker asked for the ends of topics
 SETTLE_SECONDS = 5.0  # a POST still in flight after that is made again by the partition's next owner
 POST_SECONDS = 15.0
 PULSE_SECONDS, PULSE_WEIGHT = 0.02, 4  # how often the lateness is taken, and how many of them make the mean
 LATE_SECONDS = 0.008  # idle it is below 0.001; posting all it can, a loop of this process is 0.02 and more behind
 
-ATTEMPTS = metrics.counter("loopwire_deliver_attempts", "POSTs made")
-SECONDS = metrics.histogram(
-    "loopwire_deliver_seconds", "how long a POST took", (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15)
-)
-IN_FLIGHT = metrics.gauge("loopwire_deliver_in_flight", "POSTs under way")
 WRITTEN = metrics.counter("loopwire_deliver_records", "records written, by topic", "topic")
 
 
@@ -93,6 +93,9 @@ class Wire:
     def now(self) -> float:
         return time.time()
 
+    def tick(self) -> float:
+        return time.monotonic()
+
     def late(self) -> bool:
         return self.pulse.late
 
@@ -116,7 +119,6 @@ class Wire:
             self._receipts[job] = receipt
 
     def post(self, job: Job[Mark], post: Post) -> None:
-        IN_FLIGHT.inc()
         request = Request(post.loop.url, post.body, post.headers, POST_SECONDS)
         self.calls.start(request, partial(self._answered, job, post))
 
@@ -142,16 +144,20 @@ class Wire:
     def _refuse(self, error: KafkaError) -> None:
         self.broken.put_nowait(KafkaException(error))
 
+    async def tell(self) -> None:
+        """Keeps the gauges true until cancelled."""
+        while True:
+            gauges.show(self.dispatch, self.tick())
+            await asyncio.sleep(TELL_SECONDS)
+
     def close(self) -> None:
         """Gives up the POSTs in flight."""
         self.calls.close()
 
     def _answered(self, job: Job[Mark], post: Post, answer: Answer) -> None:
-        IN_FLIGHT.dec()
-        ATTEMPTS.inc()
-        SECONDS.observe(answer.timings.total / 1000)
         reply = Reply(answer.status, answer.error, answer.retry_after)
-        self.dispatch.answered(job, post, Sent(reply, answer.body, answer.timings))
+        outcome = self.dispatch.answered(job, post, Sent(reply, answer.body, answer.timings))
+        gauges.answered(outcome, answer.timings)
 
     def _send(self, record: Record, told: OnDelivery) -> None:
         while True:
@@ -174,7 +180,7 @@ class Deliveries:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "deliveries")
         self._ladder_topics = ladder_topics
-        self._committed_at = 0.0
+        self._committed_at = self._lag_at = 0.0
         self.standings = Standings()
 
     async def open(self) -> None:
@@ -210,7 +216,9 @@ class Deliveries:
         self._mirror.follow_all(tables)
         self._mirror.catch_up()
         prefetch = {"queued.min.messages": 2000, "queued.max.messages.kbytes": 16_384}
-        self._input = Feed(self._kafka, "deliver", names, Moves(settle=self._settle, lost=self._lose), **prefetch)
+        self._names = names
+        moves = Moves(self._gain, self._settle, self._lose)
+        self._input = Feed(self._kafka, "deliver", names, moves, **prefetch)
 
     def _old_ladders(self) -> list[str]:
         """Retry topics of an earlier RETRY_LADDER: what waits in them is still due."""
@@ -229,13 +237,31 @@ class Deliveries:
         if time.monotonic() - self._committed_at > COMMIT_SECONDS:
             self._input.commit()
             self._committed_at = time.monotonic()
+        if time.monotonic() - self._lag_at > LAG_SECONDS:
+            self._tell_lag()
+            self._lag_at = time.monotonic()
         return batches
+
+    def _tell_lag(self) -> None:
+        with contextlib.suppress(KafkaException):  # the broker is away: then that is what there is to know
+            gauges.show_lag(self._input.lag())
 
     def _settle(self, ledgers: Sequence[Ledger]) -> None:
         self._loop.call_soon_threadsafe(self._wire.dispatch.sweep)
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline and not all(ledger.finished for ledger in ledgers):
             time.sleep(0.002)  # the event loop is at it
+
+    def _gain(self, places: Places) -> None:
+        """Before the first delivery of an ordered loop is read, it is known what waits that has to go before it."""
+        numbers = {number for topic, number in places if topic == topics.DELIVERIES}
+        self._mirror.catch_up()
+        loops = recall.ordered(self.standings, numbers, self._partitions)
+        if not loops:
+            return
+        found = recall.waiting(self._kafka, "loopwire-deliver", recall.retries(self._names, numbers), loops)
+        for number, delivery in found:
+            self._loop.call_soon_threadsafe(self._wire.dispatch.recall, number, delivery)
 
     def _lose(self, places: Places) -> None:
         self._loop.call_soon_threadsafe(self._wire.dispatch.forget, places)
@@ -249,10 +275,13 @@ class Deliveries:
 
 
 def _jobs(batch: Batch) -> list[Job[Mark]]:
-    return [
-        Job(what := read(message, batch.topic), Mark(batch.ledger, message.offset() or 0), is_past(what, batch.topic))
-        for message in batch.messages
-    ]
+    return [_job(message, batch) for message in batch.messages]
+
+
+def _job(message: Message, batch: Batch) -> Job[Mark]:
+    what = read(message, batch.topic)
+    offset, size = message.offset() or 0, len(message.value() or b"")
+    return Job(what, Mark(batch.ledger, offset), is_past(what, batch.topic), size, offset, batch.partition)
 
 
 class Deliver:
@@ -290,7 +319,7 @@ class Deliver:
         server = health.serve(*self._address, lambda: self.ready)
         await self._deliveries.open()
         self._router.start()
-        work = [self._deliveries.feed(), self._wire.outbox.run(), self._wire.pulse.run()]
+        work = [self._deliveries.feed(), self._wire.outbox.run(), self._wire.pulse.run(), self._wire.tell()]
         if self._rechecks is not None:
             work.append(self._rechecks.run())
         tasks = [asyncio.create_task(one) for one in work]
@@ -339,6 +368,8 @@ async def _asked(stop: asyncio.Event) -> None:
 
 def run(settings: Settings) -> None:
     """Runs the stage until SIGTERM or SIGINT."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a socket for each POST, and those that are kept
     uvloop.run(_run(settings))
 
 

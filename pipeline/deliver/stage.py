@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from zlib import crc32
 
 import msgspec
 
@@ -114,7 +115,7 @@ def signed(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Uns
 def judged(post: Post, sent: Sent, ladder: Ladder, failures: Failures, now: float) -> list[Record]:
     """What an answer leads to: the attempt's record, and what carries the delivery or its loop on."""
     attempts = post.delivery.attempts + 1
-    found = verdict(sent.reply, attempts, ladder, now)
+    found = verdict(sent.reply, attempts, ladder, now, _luck(post.delivery.id, attempts))
     records = [_attempt(post, sent, found)]
     if isinstance(found, Again):
         records.append(_retry(_failed(post, sent, found.error), found.due, ladder, now))
@@ -122,6 +123,22 @@ def judged(post: Post, sent: Sent, ladder: Ladder, failures: Failures, now: floa
         said = sent.reply.error or f"answered {sent.reply.status}"  # what happened; that it was the last is the reason
         records.append(buried(_failed(post, sent, said), found.error))
     return records + _found_out(post.loop, found, failures, now)
+
+
+def outcome_of(records: list[Record]) -> Outcome:
+    """What an attempt came to, by the records it led to: its own, and the one that carries its delivery on."""
+    topic = records[1].topic if len(records) > 1 else None
+    if topic == topics.DELIVERIES_DEAD:
+        return "dead"
+    return "again" if topic is not None and topic.startswith(topics.DELIVERIES_RETRY) else "delivered"
+
+
+def waits_until(records: list[Record]) -> float | None:
+    """Until when the delivery waits that is in one of the records, in a retry topic; None where there is none."""
+    for record in records:
+        if record.topic.startswith(topics.DELIVERIES_RETRY):
+            return _delivery.decode(record.value or b"").due
+    return None
 
 
 def _found_out(loop: Loop, found: Verdict, failures: Failures, now: float) -> list[Record]:
@@ -135,15 +152,24 @@ def _found_out(loop: Loop, found: Verdict, failures: Failures, now: float) -> li
             return failures.succeeded(loop, now)
 
 
-def held(delivery: Delivery, ladder: Ladder, now: float) -> Record:
-    """The record of a delivery that waits without an attempt, a rung higher each time."""
-    due = now + ladder.held(delivery.holds)
+def held(delivery: Delivery, ladder: Ladder, now: float, seconds: float | None = None) -> Record:
+    """The record of a delivery that waits without an attempt: so many seconds, or a rung higher each time."""
+    due = now + (ladder.held(delivery.holds) if seconds is None else seconds)
     return _retry(msgspec.structs.replace(delivery, holds=delivery.holds + 1), due, ladder, now)
 
 
 def onward(delivery: Delivery, ladder: Ladder, now: float) -> Record | None:
-    """The next link of a wait longer than its topic's; None where the delivery is due."""
-    return _retry(delivery, delivery.due, ladder, now) if delivery.due > now else None
+    """The next link of a wait longer than its topic's; None where the delivery is due.
+
+    It has left its topic: what is left is what the record said beyond that, whatever was done to the clock.
+    """
+    left = min(delivery.due - now, delivery.due - delivery.leaves)
+    return _retry(delivery, now + left, ladder, now) if left > 0 else None
+
+
+def _luck(delivery: str, attempts: int) -> float:
+    """From 0 to 1, another for each attempt of each delivery, and always the same for one."""
+    return crc32(f"{delivery} {attempts}".encode()) / 2**32
 
 
 def buried(delivery: Delivery, reason: str) -> Record:

@@ -44,18 +44,35 @@ class Reply:
     retry_after: str | None = None
 
 
-def verdict(reply: Reply, attempts: int, ladder: Ladder, now: float) -> Verdict:
-    """What follows after that many attempts, this one counted. An error counts, whatever the status was."""
-    if reply.error is None and reply.status is not None:
-        if 200 <= reply.status < 300:
-            return Delivered()
-        if reply.status == GONE:
-            return Dead("answered 410 Gone", gone=True)
+def well(reply: Reply) -> bool:
+    """2xx, and all of it."""
+    return reply.error is None and reply.status is not None and 200 <= reply.status < 300
+
+
+def slow_down(reply: Reply) -> bool:
+    """Whether the server has too much to do, as far as can be told: it says so, or did not answer."""
+    return reply.error is not None or reply.status in SLOW_DOWN
+
+
+def broken(reply: Reply) -> bool:
+    """Whether the server does not work: no answer, or 5xx. One that answers 404 or 429 does."""
+    return reply.error is not None or reply.status is None or reply.status >= 500
+
+
+def verdict(reply: Reply, attempts: int, ladder: Ladder, now: float, luck: float = 0.0) -> Verdict:
+    """What follows after that many attempts, this one counted. An error counts, whatever the status was.
+
+    `luck` is from 0 to 1: what failed at one time does not come again at one time.
+    """
+    if well(reply):
+        return Delivered()
+    if reply.error is None and reply.status == GONE:
+        return Dead("answered 410 Gone", gone=True)
     error = reply.error or f"answered {reply.status}"
     delay = ladder.after(attempts)
     if delay is None:
         return Dead(f"given up after {attempts} attempts: {error}")
-    return Again(now + max(delay, _asked(reply, now)), error)
+    return Again(now + ladder.jittered(max(delay, _asked(reply, now)), luck), error)
 
 
 def _asked(reply: Reply, now: float) -> float:

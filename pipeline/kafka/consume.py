@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -94,6 +95,15 @@ class Feed:
             return read
         [committed] = self._consumer.committed([self._at(place)], QUESTION_SECONDS)
         return max(committed.offset, 0)
+
+    def lag(self) -> dict[str, int]:
+        """How many records of each topic lie behind what is finished, in the places that are ours and began."""
+        safe = {place: ledger.safe for place, ledger in self._ledgers.items()}
+        known = {place: offset for place, offset in safe.items() if offset is not None}
+        behind = Counter[str]()
+        for place, end in self._kafka.ends(known).items():
+            behind[place[0]] += max(end - known[place], 0)
+        return dict(behind)
 
     def track(self, place: Place) -> Ledger:
         """A ledger for a place that is read by other means, of a number that is ours: it is committed for our group.

@@ -22,7 +22,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `attempts` counts POSTs made, `holds` the times it waited without one. In a retry topic `due` is the Unix
     time of the next attempt and `leaves` the time it may leave that topic (earlier than `due` where a longer
-    wait is chained over several topics). `replay` is the id of the replay that sends it once more.
+    wait is chained over several topics). `replay` is the id of the replay that sends it once more. `place` is where it
+    stands among its loop's, in retry topics and where the loop is ordered: its offset in `deliveries`.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     leaves: float = 0.0
     history: list[Failed] = []
     replay: str | None = None
+    place: int | None = None
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -46,6 +46,7 @@ class Standings:
         self._found: dict[str, AnyState] = {}
         self._standing: dict[str, Standing] = {}
         self._accounts: defaultdict[str, dict[str, Standing]] = defaultdict(dict)
+        self._failing: dict[str, int] = {}  # loop -> the epoch in which nothing but failures came
 
     def get(self, loop: str) -> Standing | None:
         """How the loop stands; None where there is none, or none any more."""
@@ -55,6 +56,15 @@ class Standings:
         """Whether the loop is sent to."""
         standing = self._standing.get(loop)
         return standing is not None and standing.state == "active"
+
+    def fails(self, loop: Loop) -> bool:
+        """Whether nothing but failures came of the loop's POSTs, for so long that it was written down."""
+        return self._failing.get(loop.id) == loop.epoch
+
+    def flows(self, loop: str) -> bool:
+        """Whether what happens goes to the loop at once: it is sent to, and does not only fail."""
+        standing = self._standing.get(loop)
+        return standing is not None and standing.state == "active" and not self.fails(standing.loop)
 
     def of(self, account: str) -> Iterable[Standing]:
         """The loops of an account."""
@@ -85,6 +95,12 @@ class Standings:
     def put_state(self, _partition: int, key: bytes, value: bytes | None) -> None:
         """One record of the topic `loop-states`; a null forgets it."""
         self._put(self._found, _state, key, value)
+        name, _, what = key.decode(errors="replace").partition("/")
+        if what == "failing":
+            found = self.failing(name)
+            self._failing.pop(name, None)
+            if found is not None:
+                self._failing[name] = found.epoch
 
     def _put(self, rows: dict[str, Row], decoder: msgspec.json.Decoder[Row], key: bytes, value: bytes | None) -> None:
         loop = key.decode(errors="replace")

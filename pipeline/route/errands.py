@@ -1,6 +1,6 @@
 """An errand is a stretch of past events to be read again for one loop: what it missed, or what a replay asks for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,8 @@ from pipeline.route.holds import Due, Holds
 from pipeline.route.stage import again, missed
 
 PACE = 200.0  # deliveries a second to one loop, from all partitions of this worker together, where nobody says more
+PROBES = 1 / 60  # and to one that only fails: each shows whether it still does
+Position = Callable[[], int]  # the offset routing goes on from
 Key = tuple[str, int]  # of whom, and the partition of `events`
 _json = msgspec.json.Encoder()
 
@@ -72,11 +74,12 @@ class Errand(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What a loop missed while it was paused or disabled."""
+    """What a loop missed while it was paused, disabled or failing; slowly where it `fails`."""
 
     due: Due
     standing: Standing
     holds: Holds
+    fails: bool = False
     counts_only: bool = False
 
     @property
@@ -99,7 +102,7 @@ class Missed:
         return missed(message, self.standing)
 
     def pace(self, errands: int) -> float:
-        return PACE / errands
+        return (PROBES if self.fails else PACE) / errands
 
     def passed(self, came: Came) -> Record | None:
         return self.holds.passed(self.due.loop, self.due.partition, came.next)
@@ -161,15 +164,19 @@ class Again:
         return Record(topics.REPLAY_STATES, key, _json.encode(progress))
 
 
-def errands(standings: Standings, holds: Holds, replays: Replays, ours: Callable[[int], bool]) -> Iterator[Errand]:
+def errands(standings: Standings, holds: Holds, replays: Replays, ours: Mapping[int, Position]) -> Iterator[Errand]:
     """All there is to do now in the partitions that are `ours`: first what was missed, then replays by age.
 
     Only an active loop is sent to, and one replay at a time; a dry run is under way beside it, whatever the state.
     """
 
-    for due in holds.due(standings.is_active):
+    def fails(loop: str) -> bool:
+        standing = standings.get(loop)
+        return standing is not None and standings.fails(standing.loop)
+
+    for due in holds.due(standings.is_active, fails, lambda partition: ours[partition]()):
         if standing := standings.get(due.loop):
-            yield Missed(due, standing, holds)
+            yield Missed(due, standing, holds, standings.fails(standing.loop))
     busy: set[str] = set()
     for replay in replays.every():
         standing, left = standings.get(replay.loop), replays.left(replay)
@@ -179,4 +186,4 @@ def errands(standings: Standings, holds: Holds, replays: Replays, ours: Callable
             continue
         if not replay.dry_run:
             busy.add(replay.loop)
-        yield from (Again(replay, one, standing, replays) for one in left if ours(one.partition))
+        yield from (Again(replay, one, standing, replays) for one in left if one.partition in ours)

@@ -1,4 +1,4 @@
-"""What loops miss while they are paused or disabled: stretches of events, by partition, never copies."""
+"""What loops miss while they are paused, disabled or failing: stretches of events, by partition, never copies."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from pipeline import topics
 from pipeline.model.loops import Hold, Stretch
 from pipeline.record import Record
 
-IsActive = Callable[[str], bool]  # by a loop's id
+IsActive = Callable[[str], bool]  # by a loop's id, as are other words about it
 _json = msgspec.json.Encoder()
 
 
@@ -52,24 +52,27 @@ class Holds:
         stretches.append(Stretch(start=offset))
         return self._record(loop, partition)
 
-    def over(self, partition: int, position: int, is_active: IsActive) -> list[Record]:
-        """Ends the open stretches of loops that are active again: from `position` on they miss nothing."""
+    def over(self, partition: int, position: int, flows: IsActive) -> list[Record]:
+        """Ends the open stretches of loops that are well again: from `position` on they miss nothing."""
         ended = [
             key
             for key, stretches in self._stretches.items()
-            if key[1] == partition and stretches and stretches[-1].end is None and is_active(key[0])
+            if key[1] == partition and stretches and stretches[-1].end is None and flows(key[0])
         ]
         for key in ended:
             self._stretches[key][-1] = Stretch(start=self._stretches[key][-1].start, end=position)
         return [self._record(*key) for key in ended]
 
-    def due(self, is_active: IsActive) -> list[Due]:
-        """The oldest stretch of each loop and partition that can be sent now."""
-        first = [(key, stretches[0]) for key, stretches in self._stretches.items() if stretches]
+    def due(self, is_active: IsActive, fails: IsActive, position: Callable[[int], int]) -> list[Due]:
+        """The oldest stretch of each loop and partition that can be sent now.
+
+        Of a loop that fails an open one too, up to the `position` of its partition: some of it shows when all is well.
+        """
+        first = [(key, stretches[0]) for key, stretches in self._stretches.items() if stretches and is_active(key[0])]
         return [
-            Due(*key, stretch.start, stretch.end)
+            Due(*key, stretch.start, position(key[1]) if stretch.end is None else stretch.end)
             for key, stretch in first
-            if stretch.end is not None and is_active(key[0])
+            if stretch.end is not None or fails(key[0])
         ]
 
     def passed(self, loop: str, partition: int, offset: int) -> Record | None:

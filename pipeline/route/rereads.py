@@ -7,6 +7,7 @@ hand, so a slow one keeps nobody waiting.
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from confluent_kafka import KafkaError, TopicPartition
 
@@ -21,6 +22,7 @@ AHEAD = 50  # deliveries an errand has at hand at least, before another's turn c
 AHEAD_SECONDS = 0.5  # and how long they should last at its pace
 TURN = 5000  # events an errand reads in one turn where others wait for theirs
 LOOK_SECONDS = 0.1  # how often it is looked what there is to do
+MOST_ENDED, ENDED_SECONDS = 10_000, 900.0  # from how many, and until when, it is known when an errand ended
 NOTE_SECONDS = 1.0  # how often it is written down how far an errand came: after a kill so much is sent again
 
 Produce = Callable[[Record, OnDelivery], None]
@@ -103,6 +105,7 @@ class Rereads:
         self._reader = kafka.reader()
         self._rereads: dict[Key, Reread] = {}
         self._turns: dict[int, tuple[Key, int]] = {}  # by partition: whose turn it is, and how much it read in it
+        self._ended: dict[Key, float] = {}  # when an errand of that key ended: one begun anew is not ahead of its pace
         self._looked_at = -LOOK_SECONDS
         self._at = 0.0
         self.refused: list[KafkaError] = []
@@ -134,12 +137,15 @@ class Rereads:
         self._end_turn(partition)
         for key in [key for key in self._rereads if key[1] == partition]:
             del self._rereads[key]
+        self._ended = {key: at for key, at in self._ended.items() if key[1] != partition}
 
     def close(self) -> None:
         """Stops reading."""
         self._reader.close()
 
     def _look_around(self, now: float) -> None:
+        if len(self._ended) > MOST_ENDED:
+            self._ended = {key: at for key, at in self._ended.items() if now - at < ENDED_SECONDS}
         wanted = {errand.key: errand for errand in self._look()}
         for key, reread in self._rereads.items():
             reread.given_up = key not in wanted  # its loop is paused, say: nothing more is sent
@@ -148,7 +154,9 @@ class Rereads:
         for key, errand in wanted.items():
             if key not in self._rereads and len(self._rereads) < MOST_ERRANDS:
                 start = errand.start
-                self._rereads[key] = Reread(errand, start, start.next, noted_at=now - NOTE_SECONDS)
+                idle = now - self._ended.pop(key, -inf)
+                allowance = min(errand.pace(1) * idle, 1.0)
+                self._rereads[key] = Reread(errand, start, start.next, allowance=allowance, noted_at=now - NOTE_SECONDS)
 
     def _take_turns(self) -> None:
         pace = self._paces()
@@ -219,6 +227,7 @@ class Rereads:
                     reread.noted_at = now
                 if done:
                     self._forget(key)
+                    self._ended[key] = now
 
     def _write_down(self, reread: Reread) -> bool:
         """Writes down how far an errand came; not while a delivery of it is not safe."""

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from threading import Event, Thread
 
 from confluent_kafka import KafkaError, KafkaException
@@ -115,13 +116,13 @@ class Router(Thread):
         receipt.complete()
 
     def _end_holds(self, partition: int, position: int) -> None:
-        """Loops that are active again miss nothing from here on; what they missed is due."""
-        for record in self._holds.over(partition, position, self._standings.is_active):
+        """Loops that are well again miss nothing from here on; what they missed is due."""
+        for record in self._holds.over(partition, position, self._standings.flows):
             self._produce(record, self._noted)
 
     def _errands(self) -> Iterable[Errand]:
-        ours = {partition for _topic, partition in self._feed.places}
-        return errands(self._standings, self._holds, self._replays, ours.__contains__)
+        ours = {place[1]: partial(self._feed.position, place) for place in self._feed.places}
+        return errands(self._standings, self._holds, self._replays, ours)
 
     def _noted(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

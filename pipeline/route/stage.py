@@ -20,7 +20,10 @@ _json = msgspec.json.Encoder()
 
 
 def outcome(message: Message, standings: Standings, holds: Holds) -> list[Record]:
-    """The deliveries of an event, keyed by their loop, and the holds it begins; a dead letter if it can't be read."""
+    """The deliveries of an event, keyed by their loop, and the holds it begins; a dead letter if it can't be read.
+
+    A loop that is paused or disabled, or only fails, misses it: that is a stretch of offsets, not a copy of each event.
+    """
     value = message.value() or b""
     if len(value) > LARGEST_EVENT:
         return [dead(topics.HITS_DEAD, topics.EVENTS, message, f"value: is {len(value)} bytes, over {LARGEST_EVENT}")]
@@ -32,9 +35,13 @@ def outcome(message: Message, standings: Standings, holds: Holds) -> list[Record
     missed = [
         holds.miss(loop.id, message.partition() or 0, message.offset() or 0)
         for loop, state, _reason in wanting
-        if _is_held(loop, state)
+        if _is_held(loop, state) or (state == "active" and standings.fails(loop))
     ]
-    sent = [_delivery(topics.DELIVERIES, event, loop.id, value) for loop, state, _ in wanting if state == "active"]
+    sent = [
+        _delivery(topics.DELIVERIES, event, loop.id, value)
+        for loop, state, _reason in wanting
+        if state == "active" and not standings.fails(loop)
+    ]
     return sent + [record for record in missed if record is not None]
 
 

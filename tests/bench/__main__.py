@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.bench import capture, deliver, enrich, line, tables
+from tests.bench import capture, deliver, enrich, isolation, line, tables
 from tests.bench.figures import FULL, QUICK, Implausible, told
 from tests.bench.ground import Ground, Land, land
 from tests.bench.processes import Missing, busy_cores, say
@@ -20,15 +20,16 @@ BENCHMARKS: dict[str, Callable[[Ground], dict[str, Any]]] = {
     "deliver": deliver.measure,
     "line": line.measure,
     "tables": tables.measure,
+    "isolation": isolation.measure,
 }
-ASKED_FOR = {"tables"}  # these are run when they are named, and not with all the others
+ASKED_FOR = {"tables", "isolation"}  # these are run when they are named, and not with all the others
 
 LISTEN_SECONDS = 1.0  # before each benchmark, when nothing of ours has anything to do
 QUIET_CORES = 0.2
 
 
 def main(names: Sequence[str]) -> int:
-    """Runs the named ones, or all; 1 where one has no figure, 2 where there is none of that name."""
+    """Runs the named ones, or the usual four; 1 where one has no figure, 2 where there is none of that name."""
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         say(f"there is no benchmark {unknown[0]}: there are {', '.join(BENCHMARKS)}")

@@ -1,8 +1,9 @@
-"""A customer's server that notes when each POST was whole, and answers 200 at once."""
+"""A customer's server that notes when each POST was whole, and answers 200 at once where it is told nothing else."""
 
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -14,12 +15,17 @@ class Post(NamedTuple):
 
     at: float
     body: bytes
+    path: str = ""
 
 
 class Receiver:
-    """Listens on this machine; `posts` are in the order they came."""
+    """Listens on this machine; `posts` are in the order they came.
 
-    def __init__(self) -> None:
+    `answers` are for paths that are answered otherwise: after so many seconds, by a status.
+    """
+
+    def __init__(self, answers: Mapping[str, tuple[float, int]] | None = None) -> None:
+        self.answers = answers or {}
         self.posts: list[Post] = []
         self._news = asyncio.Event()
         self._server: asyncio.Server
@@ -36,9 +42,9 @@ class Receiver:
                 self._news.clear()
                 await self._news.wait()
 
-    def take(self, body: bytes) -> None:
+    def take(self, body: bytes, path: str) -> None:
         """One more."""
-        self.posts.append(Post(time.monotonic(), body))
+        self.posts.append(Post(time.monotonic(), body, path))
         self._news.set()
 
     def close(self) -> None:
@@ -61,6 +67,16 @@ class _Connection(asyncio.Protocol):
         head, end, rest = self._came.partition(b"\r\n\r\n")
         length = LENGTH.search(head)
         if end and length and len(rest) >= int(length[1]):
-            self._receiver.take(rest)
+            path = head.split(b" ", 2)[1].decode()
+            self._receiver.take(rest, path)
             self._came = b""
-            self._transport.write(ANSWER)
+            if wanted := self._receiver.answers.get(path):
+                seconds, status = wanted
+                answer = ANSWER.replace(b"200 OK", b"%d x" % status)
+                asyncio.get_running_loop().call_later(seconds, self._late, answer)
+            else:
+                self._transport.write(ANSWER)
+
+    def _late(self, answer: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answer)

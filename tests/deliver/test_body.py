@@ -3,10 +3,12 @@
 import json
 import re
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.deliver.body import FORM, JSON, body_of, names
 from pipeline.model.events import Event
@@ -204,3 +206,8 @@ def test_a_form_is_pure_ascii_and_json_is_utf_8() -> None:
     told = names(_event(recipient="jané@mail.example"))
     assert body_of(told, "form")[1].isascii()
     assert '"recipient":"jané@mail.example"'.encode() in body_of(told, "json")[1]
+
+
+@given(st.dictionaries(st.text(), st.text(st.characters(codec="utf-8"), max_size=400), max_size=8))
+def test_a_form_is_as_the_standard_library_writes_it(told: dict[str, str]) -> None:
+    assert body_of(told, "form")[1] == urlencode(told).encode()

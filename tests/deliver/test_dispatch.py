@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.deliver import lanes
-from pipeline.deliver.dispatch import HIGH, LOW, Dispatch, Job, Place
+from pipeline.deliver import breaker, lanes
+from pipeline.deliver.cap import START
+from pipeline.deliver.dispatch import HIGH, HIGH_BYTES, LOW, TIDY, Dispatch, Job, Place
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.lanes import IN_FLIGHT, QUEUE
+from pipeline.deliver.room import Room
 from pipeline.deliver.stage import Post, Sent
 from pipeline.deliver.verdict import Reply
 from pipeline.model.deliveries import Delivery, Timings
@@ -34,6 +36,7 @@ class World:
 
     def __init__(self) -> None:
         self.clock = NOW
+        self.stepped = 0.0  # how far the clock was set
         self.lost: set[int] = set()
         self.is_late = False
         self.paused: list[bool] = []
@@ -51,6 +54,9 @@ class World:
 
     def now(self) -> float:
         return self.clock
+
+    def tick(self) -> float:
+        return self.clock - self.stepped
 
     def late(self) -> bool:
         return self.is_late
@@ -172,12 +178,17 @@ def test_a_clock_that_is_set_takes_effect_within_five_seconds(world: World) -> N
 
 
 def test_the_cap_of_a_lane_is_kept(world: World) -> None:
-    world.take(*_many(IN_FLIGHT + 2))
-    assert world.posted == list(range(IN_FLIGHT))
+    world.take(*_many(200))
+    assert world.posted == list(range(START))
     world.answer(7)
-    assert world.posted == list(range(IN_FLIGHT + 1))
-    world.answer(3)
-    assert world.posted == list(range(IN_FLIGHT + 2))
+    assert len(world.posted) == START + 2, "a server that answers well gets one more at a time"
+    for _ in range(60):
+        world.answer(max(world.posts))
+    assert len(world.posts) == IN_FLIGHT
+    world.answer(min(world.posts), 503)
+    for _ in range(IN_FLIGHT):
+        world.answer(max(world.posts), 404)
+    assert len(world.posts) == IN_FLIGHT // 2, "and half as many when it is in trouble"
 
 
 def test_max_in_flight_is_kept(world: World) -> None:
@@ -387,7 +398,8 @@ def test_a_long_retry_after_chains_rungs_and_is_never_early(world: World, second
     world.take(_delivery())
     world.answer(0, 503, str(seconds))
     _, record = world.ended[0]
-    due = world.clock + seconds
+    due = _value(record)["due"]
+    assert world.clock + seconds <= due <= world.clock + seconds + min(seconds * 0.05, 5)
     (mark,) = world.again(record)
     for _ in range(100):
         world.advance(_value(record)["leaves"] - world.clock)
@@ -466,6 +478,141 @@ def test_a_partition_that_comes_back_begins_afresh(world: World) -> None:
     (mark,) = world.take(_delivery(leaves=NOW + 3))
     world.advance(3)
     assert (world.begun, world.posted) == ([mark], [mark])
+
+
+def _step(world: World, seconds: float) -> None:
+    """The clock is set; no timer is told."""
+    world.clock += seconds
+    world.stepped += seconds
+    world._timers = [(at + seconds, ticket, do) for at, ticket, do in world._timers]
+
+
+@pytest.mark.parametrize("seconds", [-86_400.0, -3600.0, -60.0])
+def test_a_clock_put_back_makes_nobody_wait_for_longer(world: World, seconds: float) -> None:
+    world.take(_delivery())
+    world.answer(0, 503, "100")
+    _, record = world.ended[0]
+    began = world.tick()
+    (mark,) = world.again(record)
+    world.advance(30)
+    _step(world, seconds)
+    while mark not in world.posts:
+        world.advance(0.5)
+        if mark in world.ended:
+            (record,) = world.ended[mark]
+            (mark,) = world.again(record)
+    assert 100 <= world.tick() - began <= 105 + 5.25 + 0.5
+
+
+def test_a_retry_topic_s_delay_bounds_the_wait_of_what_comes_after_the_clock_was_put_back(world: World) -> None:
+    _step(world, -86_400.0)
+    (mark,) = world.take(
+        _delivery(due=world.clock + 86_400 + 5, leaves=world.clock + 86_400 + 5), place=("deliveries-retry-5s", 3)
+    )
+    world.advance(10.1)
+    assert mark in world.posts
+
+
+def test_a_loop_s_rate_is_kept_and_what_can_t_wait_here_comes_back_at_its_turn(world: World) -> None:
+    world.loop("paced", rate=10.0)
+    world.take(*_many(QUEUE + 50, "paced"))
+    waiting = []
+    for _ in range(1000):
+        world.advance(0.1)
+        for mark in list(world.posts):
+            world.answer(mark)
+        for mark, records in list(world.ended.items()):
+            if records[0].topic.startswith("deliveries-retry"):
+                waiting.append(_value(records[0])["due"])
+                del world.ended[mark]
+                world.again(records[0])
+        if len(world.posted) == QUEUE + 50:
+            break
+    assert 30 <= world.clock - NOW <= 30 + 5 + 1, "later than the pace by the shortest rung at most"
+    assert len(waiting) < 400, "each was written about as often as its wait has links"
+
+
+def _break(world: World, loop: str) -> None:
+    """A loop whose server answers 500 until its lane is closed."""
+    world.loop(loop)
+    while not world.dispatch.lanes.get(loop) or not world.dispatch.lanes[loop].closed(world.tick()):
+        for mark in world.take(*_many(breaker.FAILURES, loop)):
+            if mark in world.posts:
+                world.answer(mark, 500)
+        for mark in list(world.posts):
+            world.answer(mark, 500)
+        world.advance(5)
+
+
+def test_a_broken_server_gets_a_probe_now_and_then_and_what_comes_is_held_at_once(world: World) -> None:
+    _break(world, "broken")
+    before = len(world.posted)
+    held = world.take(*_many(20, "broken"))
+    for mark in held:
+        (record,) = world.ended[mark]
+        assert (record.topic, _value(record)["holds"]) == ("deliveries-retry-5s", 1)
+        assert "attempts" not in _value(record)
+    assert len(world.posted) == before
+    world.advance(breaker.LONGEST_PROBE_SECONDS)
+    waiting = world.take(*_many(20, "broken"))
+    assert len(world.posted) == before + 1, "one goes, the others wait for what it finds"
+    world.answer(waiting[0], 500)
+    assert all(_topics(world.ended[mark]) == ["deliveries-retry-5s"] for mark in waiting[1:])
+    world.advance(breaker.LONGEST_PROBE_SECONDS)
+    probe, *more = world.take(*_many(20, "broken"))
+    world.answer(probe)
+    assert set(more) & set(world.posts), "it works again"
+
+
+def test_slots_are_shared_and_lanes_take_turns(world: World) -> None:
+    world.dispatch.room = Room(slots=8)
+    for loop in "abc":
+        world.loop(loop)
+    a, b, c = (world.take(*_many(20, loop)) for loop in "abc")
+    assert world.posted == a[:6], "two slots are for the quick"
+    for mark in a[:3]:
+        world.answer(mark, 404)
+    assert world.posted[6:] == [a[6], b[0], c[0]]
+
+
+def test_a_hundred_hanging_servers_take_no_slot_of_one_that_answers(world: World) -> None:
+    world.dispatch.room = Room(slots=16)
+    world.take(_delivery())
+    world.answer(0)
+    for number in range(100):
+        world.take(*_many(50, world.loop(f"hangs-{number}")))
+    quick = world.take(*_many(300))
+    while set(quick) - set(world.ended):
+        world.advance(0.02)
+        for mark in quick:
+            if mark in world.posts:
+                world.answer(mark)
+        assert world.clock - NOW < 10
+    assert {tuple(_topics(world.ended[mark])) for mark in quick} == {("attempts",)}
+
+
+def test_memory_is_bounded_by_bytes(world: World) -> None:
+    world.dispatch.room = Room(limit=1_000_000)
+    world.loop("large", max_in_flight=1)
+    world.loop("small")
+    for number in range(3000):
+        jobs = [Job(_delivery("large", str(number)), number, size=100_000)]
+        world.dispatch.take(HERE, jobs)
+        world.advance(0.01)
+        backlog = world.dispatch._backlogs[HERE]
+        assert world.dispatch.room.bytes <= 1_000_000
+        assert backlog.bytes <= HIGH_BYTES + 100_000
+        if backlog.paused:
+            world.advance(1)
+    assert world.paused[:1] in ([], [True])
+
+
+def test_what_was_learned_of_a_server_that_gets_nothing_is_forgotten(world: World) -> None:
+    for number in range(5 * TIDY):
+        (mark,) = world.take(_delivery(world.loop(f"loop-{number}")))
+        world.answer(mark)
+        world.advance(1)
+    assert len(world.dispatch.lanes) <= 2 * TIDY
 
 
 PLACES: list[Place] = [("deliveries", 0), ("deliveries", 1), ("deliveries-retry-5s", 0)]

@@ -1,6 +1,7 @@
 """How long a delivery waits, and in which retry topics."""
 
 from datetime import timedelta
+from heapq import heapify, heappop, heappush
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,8 @@ def test_a_held_delivery_waits_a_rung_higher_each_time_and_the_last_for_ever(hol
         (300, "deliveries-retry-5m", 300),
         (0, "deliveries-retry-5s", 0),
         (2, "deliveries-retry-5s", 2),
-        (7, "deliveries-retry-5s", 7),
+        (5.2, "deliveries-retry-5s", 5.2),
+        (7, "deliveries-retry-5s", 5),
         (12, "deliveries-retry-5s", 5),
         (62, "deliveries-retry-1m", 62),
         (66, "deliveries-retry-1m", 60),
@@ -49,7 +51,44 @@ def test_a_chain_of_waits_ends_when_the_delivery_is_due(seconds: float) -> None:
         wait = ladder.wait(now, due)
         assert now < wait.leaves <= due
         now, links = wait.leaves, links + 1
-    assert links <= 40
+    assert links <= 41
+
+
+@given(st.floats(1, 7 * 86_400), st.floats(0, 1, exclude_max=True))
+def test_a_jitter_only_lengthens_by_5_percent_and_the_shortest_rung_at_most(seconds: float, luck: float) -> None:
+    longer = LADDER.jittered(seconds, luck)
+    assert seconds <= longer <= min(seconds * 1.05, seconds + 5)
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_a_jitter_makes_no_chain_longer(luck: float) -> None:
+    for seconds in (5, 60, 300):
+        wait = LADDER.wait(NOW, NOW + LADDER.jittered(seconds, luck))
+        assert wait.leaves == NOW + LADDER.jittered(seconds, luck)
+
+
+STEPS = st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3000)), min_size=1, max_size=60)
+
+
+@given(STEPS)
+def test_read_in_order_none_is_early_and_none_is_later_than_the_shortest_rung(steps: list[tuple[float, float]]) -> None:
+    """Each topic lets its first go when it may leave, and what is behind waits for it."""
+    at, going = 0.0, []
+    for number, (gap, wait) in enumerate(steps):
+        at += gap
+        going.append((at, number, at + wait))
+    heapify(going)
+    free: dict[str, float] = {}  # by topic: when the last of it leaves
+    number = len(going)
+    while going:
+        now, _, due = heappop(going)
+        if number > len(steps) and now >= due:
+            assert now <= due + 5 * 1.05 + 0.01
+            continue
+        number += 1
+        topic, leaves = LADDER.wait(now, due)
+        free[topic] = max(free.get(topic, 0.0), leaves)
+        heappush(going, (free[topic], number, due))
 
 
 def test_every_topic_of_a_wait_is_a_topic_of_the_ladder() -> None:

@@ -4,7 +4,7 @@ import json
 
 from pipeline.model.loops import Hold, Stretch
 from pipeline.record import Record
-from pipeline.route.holds import Due, Holds
+from pipeline.route.holds import Due, Holds, IsActive
 
 
 def rows(*records: Record | None) -> list[tuple[bytes, object]]:
@@ -20,6 +20,10 @@ def always(_loop: str) -> bool:
 
 def never(_loop: str) -> bool:
     return False
+
+
+def _due(holds: Holds, is_active: IsActive = always, fails: IsActive = never) -> list[Due]:
+    return holds.due(is_active, fails, lambda partition: 1000 + partition)
 
 
 def test_a_stretch_begins_at_the_first_event_missed_and_is_written_once() -> None:
@@ -39,8 +43,8 @@ def test_it_is_over_where_the_loop_is_active_again_and_then_it_is_due() -> None:
     assert holds.over(4, 50, always) == []
     assert rows(*holds.over(3, 50, always)) == [(b"one/3", [{"start": 41, "end": 50}])]
     assert holds.over(3, 60, always) == []
-    assert holds.due(always) == [Due("one", 3, 41, 50)]
-    assert holds.due(never) == []
+    assert _due(holds) == [Due("one", 3, 41, 50)]
+    assert _due(holds, never) == []
     assert not holds.any_open
 
 
@@ -50,7 +54,7 @@ def test_how_far_it_was_sent_is_written_and_at_its_end_a_tombstone() -> None:
     holds.over(3, 50, always)
     assert rows(holds.passed("one", 3, 45)) == [(b"one/3", [{"start": 45, "end": 50}])]
     assert rows(holds.passed("one", 3, 50)) == [(b"one/3", None)]
-    assert holds.due(always) == []
+    assert _due(holds) == []
     assert holds.passed("one", 3, 50) is None
 
 
@@ -60,7 +64,7 @@ def test_a_loop_held_again_before_all_was_sent_has_two_stretches_and_what_came_b
     holds.over(3, 50, always)
     assert rows(holds.miss("one", 3, 60)) == [(b"one/3", [{"start": 41, "end": 50}, {"start": 60}])]
     assert rows(holds.passed("one", 3, 50)) == [(b"one/3", [{"start": 60}])]
-    assert holds.due(always) == []
+    assert _due(holds) == []
     assert rows(*holds.over(3, 70, always)) == [(b"one/3", [{"start": 60, "end": 70}])]
 
 
@@ -68,7 +72,17 @@ def test_a_partition_that_comes_has_what_its_last_owner_wrote_and_one_that_goes_
     holds = Holds()
     holds.own(3, [Hold(loop="one", partition=3, stretches=[Stretch(start=41, end=50)])])
     holds.own(4, [Hold(loop="one", partition=4, stretches=[Stretch(start=1, end=2)])])
-    assert holds.due(always) == [Due("one", 3, 41, 50), Due("one", 4, 1, 2)]
+    assert _due(holds) == [Due("one", 3, 41, 50), Due("one", 4, 1, 2)]
     holds.disown(3)
-    assert holds.due(always) == [Due("one", 4, 1, 2)]
+    assert _due(holds) == [Due("one", 4, 1, 2)]
     assert holds.passed("one", 3, 45) is None
+
+
+def test_of_a_loop_that_fails_an_open_stretch_is_due_up_to_where_routing_is() -> None:
+    holds = Holds()
+    holds.miss("one", 3, 41)
+    assert _due(holds, fails=always) == [Due("one", 3, 41, 1003)]
+    assert _due(holds, never, always) == []
+    assert rows(holds.passed("one", 3, 45)) == [(b"one/3", [{"start": 45}])]
+    holds.over(3, 1100, always)
+    assert _due(holds) == [Due("one", 3, 45, 1100)]

@@ -113,6 +113,17 @@ def test_many_errands_in_one_partition_get_each_event_once_and_in_order(bench: B
         assert last.end >= len(expected)
 
 
+def test_one_that_begins_anew_is_not_ahead_of_its_pace(bench: Bench) -> None:
+    first = Errand("slow", 0, 1, 1, a_second=0.001)
+    bench.errands = [first]
+    bench.until_over(first)
+    bench.step()
+    bench.errands = [Errand("slow", 0, 1, 3, a_second=0.001, notes=[Came(1)])]
+    for _ in range(50):
+        bench.step()
+    assert bench.sent["slow", 0] == [0]
+
+
 def test_a_slow_one_keeps_nobody_waiting(bench: Bench) -> None:
     slow, fast = Errand("slow", 0, 1, EVENTS, a_second=0.001), Errand("fast", 0, 1, EVENTS)
     bench.errands = [slow, fast]

@@ -64,6 +64,24 @@ def test_each_active_loop_of_the_account_that_wants_it_gets_its_own() -> None:
     ]
 
 
+def test_a_loop_that_only_fails_misses_too_as_long_as_it_is_verified_as_it_was_then() -> None:
+    standings, holds = _standings(lp_7h3k={}), Holds()
+    standings.put_state(0, b"lp_7h3k/failing", msgspec.json.encode(example("loop-state.v1", "fails-since")))
+    assert standings.is_active("lp_7h3k")
+    assert not standings.flows("lp_7h3k")
+    (record,) = outcome(_message(CLICK), standings, holds)
+    assert (record.topic, record.key) == ("loop-states", b"lp_7h3k/3")
+    for over in ({"epoch": 7}, None):
+        if over is None:
+            standings.put_loop(0, b"lp_7h3k", msgspec.json.encode(example("loop.v1", "active")))
+            standings.put_state(0, b"lp_7h3k/failing", None)
+        else:
+            standings.put_loop(0, b"lp_7h3k", msgspec.json.encode(example("loop.v1", "active") | over))
+        assert standings.flows("lp_7h3k")
+        (record,) = outcome(_message(CLICK), standings, holds)
+        assert record.topic == "deliveries"
+
+
 def test_a_loop_that_is_paused_misses_from_the_first_event_it_wants_and_that_is_written_once() -> None:
     standings, holds = _standings(lp_7h3k={"paused": True}), Holds()
     (record,) = outcome(_message(CLICK), standings, holds)

@@ -24,7 +24,9 @@ from pipeline.capture.run import made, shared
 from pipeline.console.run import serve
 from pipeline.deliver.run import Deliver
 from pipeline.enrich.run import build
+from pipeline.kafka.client import Cluster
 from pipeline.kafka.memory import Memory
+from pipeline.kafka.seam import Kafka
 from pipeline.settings import Settings
 
 STAGES = ("capture", "enrich", "deliver", "console")
@@ -40,6 +42,13 @@ class Line(Protocol):
     def admin_key(self) -> str: ...
 
     def close(self) -> object: ...
+
+
+class OverKafka(Line, Protocol):
+    """A line whose Kafka can be asked."""
+
+    @property
+    def kafka(self) -> Kafka: ...
 
 
 def ready(settings: Settings, stage: str) -> str:
@@ -94,6 +103,7 @@ class Processes:
     def __init__(self, settings: Settings, stages: Sequence[str] = STAGES) -> None:
         self.settings = settings
         self.admin_key = settings.admin_key
+        self.kafka: Kafka = Cluster(settings)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         for stage in stages:
             self.start(stage)
@@ -126,7 +136,7 @@ class Threads:
         self.settings = settings
         self.admin_key = settings.admin_key
         declared = topics.wanted(topics.read(), settings.topic_partitions, settings.retry_ladder)
-        self._kafka = Memory({topic.name: topic.partitions for topic in declared})
+        self.kafka: Kafka = Memory({topic.name: topic.partitions for topic in declared})
         self._stops: list[Callable[[], None]] = []
         for stage in (self._capture, self._enrich, self._deliver, self._console):
             self._run(stage)
@@ -151,8 +161,8 @@ class Threads:
 
     async def _capture(self, stop: asyncio.Event) -> None:
         rules = Rules(keys.link_keys(self.settings), Privacy("full", (), b"x" * 32))
-        capture = made(self.settings, self._kafka, rules, shared(1))
-        Following(self._kafka, self.settings.tracking_url, None, capture.choose).start()
+        capture = made(self.settings, self.kafka, rules, shared(1))
+        Following(self.kafka, self.settings.tracking_url, None, capture.choose).start()
         ear = Ear(capture.hear, listening(self.settings))
         tasks = [asyncio.ensure_future(ear.serve()), asyncio.ensure_future(capture.run())]
         await stop.wait()
@@ -162,14 +172,14 @@ class Threads:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _enrich(self, stop: asyncio.Event) -> None:
-        app = build(self.settings, self._kafka)
+        app = build(self.settings, self.kafka)
         await app.start()
         await stop.wait()
         await app.stop()
         app.consumer._thread.thread_loop.close()  # type: ignore[attr-defined] # of Faust's own consumer, which is made and never started
 
     async def _deliver(self, stop: asyncio.Event) -> None:
-        await Deliver(self._kafka, self.settings, keys.master_key(self.settings)).run(stop)
+        await Deliver(self.kafka, self.settings, keys.master_key(self.settings)).run(stop)
 
     async def _console(self, stop: asyncio.Event) -> None:
-        await serve(self.settings, self._kafka, stop, lambda: None)
+        await serve(self.settings, self.kafka, stop, lambda: None)
