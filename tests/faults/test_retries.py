@@ -25,11 +25,13 @@ from tests.conftest import free_port
 from tests.customer import Call, Customer
 from tests.story.conftest import line_settings
 from tests.story.lines import Processes
+from tests.story.test_story import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 MANY = 3_000  # more than is at hand of a partition, so that partitions are paused
 LOOPS = 8
+PROFILES = 100
 BUSY_SECONDS = 8.0  # a machine that does much else is not the ladder's fault
 
 
@@ -208,6 +210,36 @@ def test_an_ordered_loop_keeps_its_order_when_workers_are_killed_while_deliverie
             first[profile].append(name)
     for names in first.values():
         assert names == [name for name in ids if name in set(names)]
+
+
+def test_a_worker_that_takes_over_knows_what_waits_before_it_sends_what_comes_after(
+    workers: Workers, customer: Customer
+) -> None:
+    """More waits than is at hand of a partition, and all of it for longer than the next worker needs to begin."""
+    one = replace(loop(0, customer.origin), ordered=True, max_in_flight=64)
+    ladder = (timedelta(seconds=40), timedelta(seconds=2))
+    workers.settings = workers.settings.model_copy(update={"retry_ladder": ladder})
+    admin = Admin(workers.settings)
+    admin.apply(admin.plan())
+    records = workers.sequence([one], MANY + PROFILES, PROFILES)
+    turn = {_id(record): number for number, record in enumerate(records)}
+    late = {name for name, number in turn.items() if number >= MANY}
+    customer.answer = lambda _call: 500
+    worker = workers.start()
+    workers.produce(records[:MANY])
+    until(lambda: workers.count("deliveries-retry-40s") >= MANY)
+    workers.kill(worker)
+    customer.answer = lambda _call: 200
+    workers.produce(records[MANY:])
+    workers.start()
+    customer.wait(lambda calls: late <= {call.headers["webhook-id"] for call in calls}, 150)
+    taken: defaultdict[str, list[str]] = defaultdict(list)
+    for call in customer.calls:
+        if call.headers["webhook-id"] in late or call.headers["loopwire-attempt"] != "1":
+            taken[call.form["profile"]].append(call.headers["webhook-id"])
+    for names in taken.values():
+        first = list(dict.fromkeys(names))  # what was not committed when the worker was killed comes twice
+        assert first == sorted(first, key=turn.__getitem__)
 
 
 def test_a_ladder_that_was_changed_leaves_nothing_in_the_topics_of_the_old_one(
