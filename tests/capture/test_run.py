@@ -21,6 +21,7 @@ import pytest
 from pipeline.capture.answer import GIF
 from pipeline.capture.following import FILE
 from pipeline.capture.tokens import Link, sign, signing_key
+from tests.alive import alive
 from tests.conftest import free_port
 
 KEY = b"k" * 32
@@ -89,14 +90,6 @@ def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    """Whether any of its threads is: the first may be a zombie while others still hold the port."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-        return any(state != "Z" for state in states)
-    return False
 
 
 def environment(port: int, workers: int, **more: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ from pipeline.local.broker import Broker
 from pipeline.model.hits import AnyHit
 from pipeline.settings import Settings
 from pipeline.topics import HITS
+from tests.alive import alive
 from tests.conftest import free_port
 from tests.faults.readers import Readers, until
 from tests.story.lines import environment
@@ -315,7 +316,7 @@ def test_sigterm_under_load_ends_it_within_seconds_and_loses_no_answered_hit(cap
         workers = capture.workers
         capture.process.terminate()
         assert capture.process.wait(5) == 0
-        assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+        assert not [pid for pid in workers if alive(pid)]
     if broker == "stopped":
         capture.broker.start()
         capture.broker.wait_ready()

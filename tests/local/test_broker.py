@@ -17,6 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from pipeline.local import broker as broker_module
 from pipeline.local.broker import QUIET, Broker, BrokerError, log4j2_properties, server_properties
+from tests.alive import alive
 
 
 def free_port() -> int:
@@ -230,4 +231,4 @@ def test_it_ends_with_a_parent_killed_by_9_and_the_next_may_start_at_once(tmp_pa
     broker.wait_ready()
     assert broker.pid != pid
     broker.stop()
-    assert not Path(f"/proc/{pid}").exists()
+    assert not alive(pid)
