@@ -13,7 +13,7 @@ from tests.console.running import TOPICS, Console, rows, running
 pytest.importorskip("playwright")
 
 from tests.browser.screenshots import SCREENS, Screen, overflow, sign_in, window
-from tests.browser.test_pages import DESK, _objections
+from tests.browser.test_pages import DESK, objections
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -49,7 +49,7 @@ def test_they_fit_and_can_be_used_by_everyone(chromium: "Browser", cast: Cast, s
     sign_in(page, cast.key)
 
     def look(name: str) -> None:
-        wrong.extend((name, what) for what in _objections(page))
+        wrong.extend((name, what) for what in objections(page, screen))
         if wide := overflow(page):
             wrong.append((name, f"{wide} px too wide"))
 

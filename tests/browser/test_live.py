@@ -11,7 +11,7 @@ from tests.browser.cast import Cast
 pytest.importorskip("playwright")
 
 from tests.browser.screenshots import SCREENS, Screen, overflow, sign_in, window
-from tests.browser.test_pages import DESK, _objections, one
+from tests.browser.test_pages import DESK, objections, one
 from tests.console.away import Away
 from tests.console.running import ADMIN, TOPICS, free_port, running
 from tests.console.test_pages_recipients import put_attempt, put_event
@@ -37,7 +37,7 @@ def test_they_fit_and_can_be_used_by_everyone(chromium: "Browser", one: Cast, sc
     sign_in(page, one.key)
 
     def look(name: str) -> None:
-        wrong.extend((name, screen.name, what) for what in _objections(page))
+        wrong.extend((name, screen.name, what) for what in objections(page, screen))
         if wide := overflow(page):
             wrong.append((name, screen.name, f"{wide} px too wide"))
 
