@@ -52,7 +52,7 @@ class Readers:
             connection.hang_up()
 
     async def _connected(self) -> "_Connection":
-        made = _Connection(self._idle, self._address)
+        made = _Connection(self._idle, self._all, self._address)
         self._all.append(made)
         host, _, port = self._address.rpartition(":")
         await asyncio.get_running_loop().create_connection(lambda: made, host, int(port))
@@ -65,9 +65,10 @@ class Readers:
 class _Connection(asyncio.Protocol):
     """One kept connection: among the idle ones again once its answer is whole."""
 
-    def __init__(self, idle: list["_Connection"], host: str) -> None:
+    def __init__(self, idle: list["_Connection"], every: list["_Connection"], host: str) -> None:
         self.wrong = b""
         self._idle = idle
+        self._all = every
         self._host = host
         self._came = b""
 
@@ -81,6 +82,14 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its class
+
+    def connection_lost(self, _why: Exception | None) -> None:
+        """A server hangs up on who was idle for long; on who waits for an answer it must not."""
+        if self in self._idle:
+            self._idle.remove(self)
+            self._all.remove(self)
+        else:
+            self.wrong = b"nothing: the connection was closed"
 
     def data_received(self, data: bytes) -> None:
         self._came += data
