@@ -24,7 +24,7 @@ def test_a_loop_that_failed_for_long_gets_one_event_and_once_that_was_taken_all_
     producer = line.kafka.producer()
     producer.produce(line.kafka.full(topics.LOOP_STATES), msgspec.json.encode(row), failing_key(loop["id"]))
     producer.flush()
-    customer.seconds = 3  # it is still failing, as far as anybody knows
+    customer.seconds = 10  # so long it is still failing, as far as anybody knows
     mails = [sender.mail(message=f"m-{number}")["open"] for number in range(OPENS)]
     for mail in mails:
         assert requests.get(mail, timeout=20).status_code == 200
