@@ -7,17 +7,20 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, ip_address, ip_network
+from itertools import product
 
 MAPPED = 0xFFFF << 32
 REMEMBERED = 10_000  # addresses; a scanner has few, and each opens much
 NOBODY: tuple[str, ...] = ()
+HEAD = 4  # characters of an address that are looked at, of which few can begin one of the ranges
+DECIMAL, HEXADECIMAL = "0123456789.", "0123456789abcdef:"
 
 
 class Networks:
     """Ranges with a name each. ValueError where two overlap, or one is wider than an address's first group."""
 
     def __init__(self, named: Iterable[tuple[str, str]]) -> None:
-        self._heads: set[str] = set()
+        self.heads: set[str] = set()  # how the texts of their addresses begin, HEAD characters each
         ranges = sorted((*self._range(network), name) for network, name in named)
         self._firsts = [first for first, _, _ in ranges]
         self._lasts = [last for _, last, _ in ranges]
@@ -28,10 +31,7 @@ class Networks:
 
     def names(self, ip: str | None) -> tuple[str, ...]:
         """The name of the range that holds the address; () for none, and for what is no address."""
-        if ip is None:
-            return NOBODY
-        head = ip.partition(".")[0] if "." in ip else ip.partition(":")[0].lower()
-        return self._searched(ip) if head in self._heads else NOBODY
+        return self._searched(ip) if ip is not None and ip[:HEAD] in self.heads else NOBODY
 
     def _range(self, text: str) -> tuple[int, int]:
         network = ip_network(text)
@@ -39,11 +39,11 @@ class Networks:
         if isinstance(network, IPv4Network):
             if network.prefixlen < 8:
                 raise ValueError(f"{text} is wider than /8")
-            self._heads |= {f"{first >> 24}", f"::ffff:{first >> 24}"}
+            self.heads |= {*_begun(f"{first >> 24}.", DECIMAL), *_begun("::ff", HEXADECIMAL)}
             return MAPPED + first, MAPPED + last
         if network.prefixlen < 16:
             raise ValueError(f"{text} is wider than /16")
-        self._heads.add(f"{first >> 112:x}")
+        self.heads |= {*_begun(f"{first >> 112:x}:", HEXADECIMAL), *_begun(f"{first >> 112:04x}", HEXADECIMAL)}
         return first, last
 
     def _search(self, ip: str) -> tuple[str, ...]:
@@ -54,3 +54,9 @@ class Networks:
         number = int(address) + (MAPPED if address.version == 4 else 0)
         place = bisect_right(self._firsts, number) - 1
         return self._names[place] if place >= 0 and number <= self._lasts[place] else NOBODY
+
+
+def _begun(text: str, alphabet: str) -> Iterable[str]:
+    """All the ways in which HEAD characters that begin with the text can be written."""
+    wholes = (text[:HEAD] + "".join(rest) for rest in product(alphabet, repeat=max(HEAD - len(text), 0)))
+    return {"".join(one) for whole in wholes for one in product(*({letter, letter.upper()} for letter in whole))}

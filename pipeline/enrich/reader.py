@@ -9,8 +9,10 @@ from functools import lru_cache
 import msgspec
 
 from pipeline.enrich.agents import Agents
+from pipeline.enrich.bursts import NONE
 from pipeline.enrich.join import Tail
 from pipeline.enrich.machines import Machines, rows
+from pipeline.enrich.networks import HEAD, NOBODY
 
 LONGEST = 512  # characters of a user agent that are read; apps' own go to 400
 REMEMBERED = 20_000  # answers kept, at most 15 MB: an agent seen before costs 0.5 us, a new one 150
@@ -27,12 +29,14 @@ class Readers:
         # Bound here, since they are asked for each hit.
         self._by_method = self._machines.methods.get
         self._by_network = self._machines.networks.names
+        self._heads = self._machines.networks.heads
         self._kept = lru_cache(REMEMBERED)(self._tail)
 
-    def tail(self, useragent: str | None, method: str | None, ip: str | None, seen: tuple[str, ...] = ()) -> Tail:
+    def tail(self, useragent: str | None, method: str | None, ip: str | None, seen: tuple[str, ...] = NONE) -> Tail:
         """`machine`, and as known `signals`, `client`, `system`, `device`; `seen` are signals known beforehand."""
         agent = useragent[:LONGEST] if useragent else ""
-        return self._kept(agent, self._by_method(method), self._by_network(ip), seen)
+        nobody = ip is None or ip[:HEAD] not in self._heads
+        return self._kept(agent, self._by_method(method), NOBODY if nobody else self._by_network(ip), seen)
 
     def _tail(self, useragent: str, by_method: str | None, by_network: tuple[str, ...], seen: tuple[str, ...]) -> Tail:
         row = self._machines.named(useragent)

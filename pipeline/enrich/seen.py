@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from pipeline.enrich.bursts import NONE, Bursts
+from pipeline.enrich.bursts import Bursts
 from pipeline.enrich.join import Tail
 from pipeline.model.hits import AnyHit, Click, Open
 
@@ -23,7 +23,7 @@ class Seen:
     def of(self, hit: AnyHit) -> Tail:
         """What is told of an open or a click; nothing of what mail servers tell."""
         if type(hit) is Open:
-            return self._tail(hit.useragent, hit.method, hit.ip, NONE)
+            return self._tail(hit.useragent, hit.method, hit.ip)
         if type(hit) is Click:
             return self._tail(hit.useragent, hit.method, hit.ip, self._signals(hit))
         return b""
@@ -35,5 +35,4 @@ class Seen:
 
     def _signals(self, hit: Click) -> tuple[str, ...]:
         # Opens are not shown: they have no link, and what is forgotten later than it could be changes no answer.
-        at = int(hit.at.timestamp() * 1000)
-        return self._bursts.signals(at, (hit.account, hit.profile, hit.mailing, hit.message), hit.url)
+        return self._bursts.signals(hit.at.timestamp() * 1000, (hit.account, hit.profile, hit.mailing, hit.message), hit.url)
