@@ -8,39 +8,34 @@ answered. A record is never older than its hit, so `offsets_for_times` of that m
 """
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable
-from typing import NamedTuple
+from collections.abc import Hashable
 
 SIGNAL = "many-links-at-once"
 LINKS = 3  # two may be a slip of the finger, or a second tab
 WINDOW_MS = 2_000
 KEPT_MS = 10_000  # more than the window, since what several captures write comes somewhat out of order
-SWEPT = 1_000  # messages kept before what is forgotten is looked for, and then at twice as many as were left
+THINNED = 1_000  # later hits kept before those are looked for that nothing is measured by
 
 NONE: tuple[str, ...] = ()
 BURST = (SIGNAL,)
 
-
-class Followed(NamedTuple):
-    """A link, when it was followed last, and which hit of the partition that was."""
-
-    url: str
-    at_ms: float
-    number: int
+Followed = tuple[str, float, int]  # a link, when it was followed last, the number of that hit
 
 
 class Bursts:
     """What was lately clicked in one partition, whose opens and clicks are shown in its order.
 
-    Most clicks are the only one of their message, so as little as can be is done for these: what is forgotten is
-    found when a second one asks, and thrown out now and then.
+    Most clicks are the only one of their message, so as little as can be is done for these: whether a link is
+    forgotten is asked when another of its message comes, and what is forgotten goes by the thousand.
     """
 
     def __init__(self) -> None:
-        self._links: dict[Hashable, list[Followed]] = {}  # by message
-        self._latest: list[tuple[int, float]] = []  # hits that are later than all that came after them
+        self._young: dict[Hashable, list[Followed]] = {}  # by message
+        self._old: dict[Hashable, list[Followed]] = {}
+        self._young_until = self._old_until = 0.0  # the time of their latest link
+        self._later: list[tuple[int, float]] = []  # number and time of hits that are later than all that came after
         self._count = 0
-        self._most = SWEPT
+        self._most = THINNED
 
     def signals(self, at_ms: float, key: Hashable, url: str | None) -> tuple[str, ...]:
         """What is seen at this hit: an open (no `url`) or a click. `key` is the message; at_ms Unix milliseconds.
@@ -48,46 +43,57 @@ class Bursts:
         A click has the signal when, with it, three different links of the message were clicked within two seconds of
         it. So the first two of a burst pass for a person's: what came before is not known yet.
         """
-        self._count = number = self._count + 1
-        latest = self._latest
-        while latest and latest[-1][1] <= at_ms:
-            latest.pop()
-        latest.append((number, at_ms))
-        if len(self._links) > self._most or len(latest) > self._most:
-            self._sweep()
+        self._count += 1
+        later = self._later
+        while later and later[-1][1] <= at_ms:
+            later.pop()
+        later.append((self._count, at_ms))
+        if self._old_until < at_ms - KEPT_MS:
+            self._turn(at_ms - KEPT_MS)
+        if len(later) > self._most:
+            self._thin()
         if url is None:
             return NONE
-        before = self._links.get(key)
+        if self._young_until < at_ms:
+            self._young_until = at_ms
+        before = self._young.get(key) or self._old.get(key)
         if before is None:
-            self._links[key] = [Followed(url, at_ms, number)]
+            self._young[key] = [(url, at_ms, self._count)]
             return NONE
-        links = [link for link in before if not self._forgotten(link)]
-        if not any(link.url == url and link.at_ms >= at_ms for link in links):
-            links = [*(link for link in links if link.url != url), Followed(url, at_ms, number)]
-        self._links[key] = links
-        return BURST if _crowded(at_ms, links, url) else NONE
+        links = self._young[key] = self._followed(before, (url, at_ms, self._count))
+        others = sum(link != url and abs(at - at_ms) <= WINDOW_MS for link, at, _ in links)
+        return BURST if others >= LINKS - 1 else NONE
 
     def __len__(self) -> int:
-        """How much is kept, hits and messages."""
-        return len(self._latest) + len(self._links)
+        """How much is kept, messages and hits."""
+        return len(self._young) + len(self._old) + len(self._later)
+
+    def _followed(self, before: list[Followed], this: Followed) -> list[Followed]:
+        """The links of a message that are not forgotten, with this one: each once, at its latest."""
+        links = [link for link in before if not self._forgotten(link)]
+        same = [link for link in links if link[0] == this[0]]
+        if same and same[0][1] >= this[1]:
+            return links
+        return [*(link for link in links if link not in same), this]
 
     def _forgotten(self, link: Followed) -> bool:
         """Whether a hit came since that was more than KEPT_MS later."""
         place = self._since(link)
-        return place < len(self._latest) and self._latest[place][1] > link.at_ms + KEPT_MS
+        return place < len(self._later) and self._later[place][1] > link[1] + KEPT_MS
 
     def _since(self, link: Followed) -> int:
         """The place of the latest hit that came after the link was followed."""
-        return bisect_left(self._latest, (link.number + 1,))
+        return bisect_left(self._later, (link[2] + 1,))
 
-    def _sweep(self) -> None:
-        """Throws out what was forgotten, and the hits that no link is measured by."""
-        kept = {key: [link for link in links if not self._forgotten(link)] for key, links in self._links.items()}
-        self._links = {key: links for key, links in kept.items() if links}
-        places = {self._since(link) for links in self._links.values() for link in links}
-        self._latest = [hit for place, hit in enumerate(self._latest) if place in places]
-        self._most = max(SWEPT, 2 * len(self))
+    def _turn(self, before: float) -> None:
+        """All of the old are forgotten, and perhaps all of the young."""
+        forgotten = self._young_until < before
+        self._old, self._old_until = ({}, before) if forgotten else (self._young, self._young_until)
+        self._young, self._young_until = {}, 0.0
 
-
-def _crowded(at_ms: float, links: Iterable[Followed], url: str) -> bool:
-    return sum(link.url != url and abs(link.at_ms - at_ms) <= WINDOW_MS for link in links) >= LINKS - 1
+    def _thin(self) -> None:
+        """Throws out the hits that no link is measured by."""
+        kept = (self._old | self._young).values()
+        places = {self._since(link) for links in kept for link in links}
+        self._later = [hit for place, hit in enumerate(self._later) if place in places]
+        self._most = max(THINNED, 2 * len(self._later))
