@@ -54,8 +54,7 @@ class Bursts:
             self._thin()
         if url is None:
             return NONE
-        if self._young_until < at_ms:
-            self._young_until = at_ms
+        self._young_until = max(self._young_until, at_ms)
         before = self._young.get(key) or self._old.get(key)
         if before is None:
             self._young[key] = [(url, at_ms, self._count)]

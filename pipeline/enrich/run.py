@@ -44,7 +44,7 @@ Out = TypeVar("Out")
 
 
 GROUP = "loopwire-enrich"
-AT_ONCE = 5000  # records a fetch: beyond it the join gains nothing, and a batch holds the event loop longer
+AT_ONCE = int(__import__("os").environ.get("AT", "20000"))
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 KEEP_SECONDS = 1.0
@@ -113,15 +113,21 @@ class Hits(Service):
 
     @Service.task
     async def _feed(self) -> None:
-        while not self.should_stop:
-            try:
-                found = await self._on_thread(self._fetch)
-            except KafkaException:
-                if self._joiner.stopping:
-                    return  # the broker is away: what was fetched is for the next owner
-                raise
-            for work in found:
-                await self._batches.send(value=work)
+        ahead = self._begin_fetch()
+        try:
+            while not self.should_stop:
+                found = await ahead
+                ahead = self._begin_fetch()  # beside the join: a fetch waits for the broker, and for Python's lock
+                for work in found:
+                    await self._batches.send(value=work)
+        except KafkaException:
+            if not self._joiner.stopping:
+                raise  # else the broker is away, and what was fetched is for the next owner
+        finally:
+            ahead.cancel()
+
+    def _begin_fetch(self) -> asyncio.Future[list[Work]]:
+        return asyncio.ensure_future(self._on_thread(self._fetch))
 
     @Service.task
     async def _acknowledge(self) -> None:

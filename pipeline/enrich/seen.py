@@ -35,4 +35,6 @@ class Seen:
 
     def _signals(self, hit: Click) -> tuple[str, ...]:
         # Opens are not shown: they have no link, and what is forgotten later than it could be changes no answer.
-        return self._bursts.signals(hit.at.timestamp() * 1000, (hit.account, hit.profile, hit.mailing, hit.message), hit.url)
+        return self._bursts.signals(
+            hit.at.timestamp() * 1000, (hit.account, hit.profile, hit.mailing, hit.message), hit.url
+        )

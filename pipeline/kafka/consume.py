@@ -3,8 +3,8 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -84,7 +84,7 @@ class Feed:
         """Up to `most` records, a batch a partition; waits `timeout` seconds for the first of them."""
         self._begin_afresh()
         messages = self._readable(self._at_hand(most, timeout))
-        runs = [(self._place(*source), list(run)) for source, run in groupby(messages, _source)]
+        runs = [(self._place(*_source(run[0])), run) for run in _runs(messages)]
         batches = [self._batch(place, run) for place, run in runs if place in self._ledgers]
         return [batch for batch in batches if batch.messages]
 
@@ -158,7 +158,7 @@ class Feed:
 
     def _readable(self, messages: list[Message]) -> list[Message]:
         """Without what is no record, which is said; KafkaException where nothing can follow it."""
-        errors = [error for message in messages if (error := message.error()) is not None]
+        errors = [error for error in _all(messages, "error") if error is not None]
         for error in errors:
             if error.fatal():
                 raise KafkaException(error)
@@ -254,3 +254,15 @@ class Feed:
 
 def _source(message: Message) -> tuple[str | None, int | None]:
     return message.topic(), message.partition()
+
+
+def _runs(messages: list[Message]) -> list[list[Message]]:
+    """As long as they are of one place."""
+    places = list(zip(_all(messages, "topic"), _all(messages, "partition"), strict=True))
+    ends = [end for end, (one, next_one) in enumerate(pairwise(places), 1) if one != next_one]
+    return [messages[first:end] for first, end in pairwise([0, *ends, len(messages)])] if messages else []
+
+
+def _all(messages: Sequence[Message], what: str) -> Iterable[Any]:
+    """What each message says of itself, asked in C: this is done once a record."""
+    return map(getattr(type(messages[0]), what), messages) if messages else ()
