@@ -15,9 +15,10 @@ from pipeline import __version__
 from pipeline.console import docs, problems
 from pipeline.console.account_calls import AccountCalls
 from pipeline.console.attempt_calls import AttemptCalls
-from pipeline.console.calls import KEY, AccountCall, AdminCall, LargeCall, LinesCall
+from pipeline.console.calls import KEY, PREFIX, AccountCall, AdminCall, LargeCall, LinesCall
 from pipeline.console.console import Console, StoreAwayError
 from pipeline.console.dead_calls import DeadCalls
+from pipeline.console.heads import Heads
 from pipeline.console.health import Health
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
@@ -59,6 +60,7 @@ def build(console: Console) -> FastAPI:
     app.state.door = pages.add(app, console)
     _answer_problems(app)
     app.add_middleware(Measured, clock=console.effects.clock)
+    app.add_middleware(Heads)
     return app
 
 
@@ -181,7 +183,7 @@ def _dead(calls: DeadCalls) -> APIRouter:
 
 
 def _router(kind: type[APIRoute], tag: str) -> APIRouter:
-    return APIRouter(prefix="/v1", tags=[tag], route_class=kind, dependencies=[KEY], responses={"default": PROBLEM})
+    return APIRouter(prefix=PREFIX, tags=[tag], route_class=kind, dependencies=[KEY], responses={"default": PROBLEM})
 
 
 async def _docs(request: Request) -> Response:
@@ -213,7 +215,8 @@ def _allowed(request: Request) -> str:
     """The methods of all calls at the address (RFC 9110 section 15.5.6); routing itself knows those of the first."""
     routes: list[BaseRoute] = request.app.routes
     scopes = [{**request.scope, "method": method} for method in METHODS]
-    return ", ".join(scope["method"] for scope in scopes if any(one.matches(scope)[0] is Match.FULL for one in routes))
+    found = {scope["method"] for scope in scopes if any(one.matches(scope)[0] is Match.FULL for one in routes)}
+    return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))  # a HEAD came here as a GET
 
 
 async def _invalid(_request: Request, wrong: Exception) -> Response:

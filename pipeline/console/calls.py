@@ -18,6 +18,7 @@ from pipeline.console.problems import Problem
 
 BODY_LIMIT = 64 * 1024
 LARGE_BODY_LIMIT = 4 * 1024 * 1024
+PREFIX = "/v1"  # of every call
 API_KEY = "API key"  # no user can have this name
 KEY = Depends(HTTPBearer(auto_error=False, description="an account's API key; the admin key for accounts"))
 
@@ -175,4 +176,5 @@ def _bounded(receive: Receive, limit: int) -> Receive:
 
 
 def _too_large(limit: int) -> Problem:
-    return Problem("too-large", f"the body is larger than {limit} bytes")
+    """What is left of the body is not read, so nothing can follow it on the connection (RFC 9110 section 15.5.14)."""
+    return Problem("too-large", f"the body is larger than {limit} bytes", headers={"connection": "close"})

@@ -208,3 +208,4 @@ def test_a_body_that_is_no_form_or_too_large_gets_a_page(cast: Cast) -> None:
         finally:
             cast.editor.session.close()  # no other call of this visitor finds a connection that is being closed
         assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert answer.headers.get("connection") == ("close" if status == 413 else None)
