@@ -16,17 +16,18 @@ from pipeline.console import docs, problems
 from pipeline.console.account_calls import AccountCalls
 from pipeline.console.attempt_calls import AttemptCalls
 from pipeline.console.calls import KEY, PREFIX, AccountCall, AdminCall, LargeCall, LinesCall
-from pipeline.console.console import Console, StoreAwayError
+from pipeline.console.console import Console, CrowdedError, StoreAwayError
 from pipeline.console.dead_calls import DeadCalls
 from pipeline.console.heads import Heads
 from pipeline.console.health import Health
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
 from pipeline.console.measured import Measured
-from pipeline.console.openapi import HITS, LINES, PROBLEM, Api
+from pipeline.console.openapi import HITS, LINES, PROBLEM, TRACK, Api
 from pipeline.console.pages import routes as pages
 from pipeline.console.problems import Problem
 from pipeline.console.replay_calls import ReplayCalls
+from pipeline.console.shown import LinksShown
 from pipeline.console.user_calls import UserCalls
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ def _hits(calls: MailCalls) -> APIRouter:
 
 def _track(calls: MailCalls) -> APIRouter:
     routes = _router(LargeCall, "Links")
-    routes.add_api_route("/track", calls.track, methods=["POST"], response_model_exclude_none=True)
+    routes.add_api_route("/track", calls.track, methods=["POST"], response_model=LinksShown, openapi_extra=TRACK)
     return routes
 
 
@@ -198,6 +199,7 @@ def _answer_problems(app: FastAPI) -> None:
     for kind in (KafkaException, BufferError, TimeoutError):
         app.add_exception_handler(kind, _unavailable)
     app.add_exception_handler(StoreAwayError, _no_store)
+    app.add_exception_handler(CrowdedError, _crowded)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -237,6 +239,11 @@ async def _unavailable(request: Request, wrong: Exception) -> Response:
 async def _no_store(_request: Request, _wrong: Exception) -> Response:
     detail = "the store of attempts does not answer now: ask again"
     return problems.answer(Problem("no-store", detail, headers={"retry-after": "2"}))
+
+
+async def _crowded(_request: Request, _wrong: Exception) -> Response:
+    detail = "too many mails wait to be rewritten: send it again"
+    return problems.answer(Problem("crowded", detail, headers={"retry-after": "1"}))
 
 
 async def _fault(request: Request, wrong: Exception) -> Response:

@@ -4,14 +4,13 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, ClassVar
 
-import msgspec
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
-from pipeline.console import accounts
+from pipeline.console import accounts, problems
 from pipeline.console.console import Console
 from pipeline.console.limits import BURST, RATE
 from pipeline.console.problems import Problem
@@ -34,10 +33,7 @@ class Body(Request):
 
     async def json(self) -> Any:  # noqa: ANN401 (any JSON)
         """The body; Problem where it isn't JSON."""
-        try:
-            return msgspec.json.decode(await self.body())
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-            raise Problem("bad-json", f"the body is not JSON: {wrong}") from wrong
+        return problems.read_json(await self.body())
 
 
 class Call(APIRoute):
@@ -85,9 +81,14 @@ class AccountCall(Call):
 
 
 class LargeCall(AccountCall):
-    """An account's call whose body may be large."""
+    """An account's call whose body may be large, and which reads it itself, beside the event loop."""
 
     limit = LARGE_BODY_LIMIT
+
+    def checked(self, request: Request) -> Request:
+        """The request, its body bounded; Problem where that is sent as something else than JSON."""
+        _check_type(request, self.kinds)
+        return Body(request, self.limit)
 
 
 class LinesCall(AccountCall):

@@ -6,7 +6,7 @@ from pipeline.console.calls import PREFIX
 
 
 class Heads:
-    """Around the application: FastAPI's routes know no HEAD of their own, and each of theirs would be in the OpenAPI."""
+    """Around the application: FastAPI's GET routes take no HEAD, and one of their own would be in the OpenAPI."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
