@@ -22,8 +22,10 @@ def test_prometheus_reads_the_sum_of_all_workers() -> None:
     counts.head(one)
     counts.late(two)
     counts.stands(one, counts.Standing(waiting=5))
-    counts.stands(one, counts.Standing(10, 2, 20, 300, 4_000, 7.0))
-    counts.stands(two, counts.Standing(1, 1, 2, 30, 4_000, 9.4))
+    for counted in [one] * 10 + [two]:
+        counts.drained(counted)
+    counts.stands(one, counts.Standing(2, 20, 300, 4_000, 7.0))
+    counts.stands(two, counts.Standing(1, 2, 30, 4_000, 9.4))
     shown = counts.text([one, two])
     assert [line for line in shown.splitlines() if not line.endswith(" 0")] == [
         "# HELP loopwire_capture_requests_total Requests by kind and outcome.",
@@ -68,6 +70,16 @@ def test_prometheus_reads_the_sum_of_all_workers() -> None:
         f'loopwire_capture_build{{version="{__version__}"}} 1',
     ]
     assert shown.endswith("\n")
+
+
+def test_what_a_killed_worker_counted_stays_when_another_takes_its_seat() -> None:
+    [seat] = rows(1)
+    counts.drained(seat)
+    counts.stands(seat, counts.Standing(waiting=3))
+    counts.stands(seat, counts.Standing())
+    shown = counts.text([seat])
+    assert "loopwire_capture_drained_total 1\n" in shown
+    assert "loopwire_capture_waiting 0\n" in shown
 
 
 def test_what_never_happened_is_shown_as_0() -> None:

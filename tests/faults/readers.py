@@ -10,6 +10,7 @@ from pipeline.capture.tokens import Link, sign
 
 PROFILES = 48  # some on each of the 12 partitions
 SECONDS = 60.0
+PARTS = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
 class Readers:
@@ -49,6 +50,11 @@ class Readers:
         """Waits until so many more were answered."""
         wanted = len(self.safe) + len(self.lost) + hits
         until(lambda: len(self.safe) + len(self.lost) >= wanted)
+
+    def times(self, since: int = 0) -> str:
+        """How long the answers from there on took."""
+        took = sorted(self.took[since:])
+        return ", ".join(f"{name} {1000 * took[int(part * (len(took) - 1))]:.0f} ms" for name, part in PARTS.items())
 
     async def _read(self) -> None:
         await asyncio.gather(*(self._one() for _ in range(self._connections)))
@@ -90,7 +96,7 @@ class Readers:
         if b"loopwire-hit: lost" in head:
             self.lost.add(message)
         else:
-            self.safe[message] = time.monotonic()
+            self.safe[message] = time.time()
         await asyncio.sleep(max(0.0, self._connections / self._pace - took))
         return b"connection: close" not in head
 

@@ -179,6 +179,7 @@ def test_sigterm_under_load_ends_it_within_seconds_and_loses_no_answered_hit(cap
         capture.process.terminate()
         assert capture.process.wait(5) == 0
         assert not [pid for pid in workers if alive(pid)]
+    print(broker, readers.broken, readers.reset, readers.torn)
     if broker == "stopped":
         capture.broker.start()
         capture.broker.wait_ready()
