@@ -145,14 +145,15 @@ def readers_of(capture: Capture, connections: int = 64, pace: int = 2_000) -> Re
     return Readers(capture.settings.capture_port, signing_key(link_keys(capture.settings), "acme"), connections, pace)
 
 
-def check(capture: Capture, readers: Readers) -> None:
-    """Each safely answered hit is in `hits`, at least once, and under one id."""
+def check(capture: Capture, readers: Readers) -> dict[str, list[str]]:
+    """Each safely answered hit is in `hits`, at least once, and under one id; the ids there, by message."""
     until(capture.empty, 120)
     until(capture.empty)  # a worker shows its figures ten times a second: those of all were of one moment
     ids = capture.hits()
     assert len(readers.safe) > 1_000
     assert readers.safe.keys() - ids.keys() == set()
     assert {message for message, found in ids.items() if len(set(found)) > 1} == set()
+    return ids
 
 
 def peak_bytes(pid: int) -> int:
