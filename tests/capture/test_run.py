@@ -264,6 +264,15 @@ def test_sigterm_waits_for_what_is_under_way_and_takes_no_more() -> None:
         assert closed(idle)
 
 
+def test_sigterm_closes_a_connection_whose_request_never_ends() -> None:
+    with running(1) as stage, socket.create_connection(("127.0.0.1", stage.port), timeout=SECONDS) as half:
+        half.sendall(f"GET {PIXEL} HTTP/1.1\r\nHost: t\r\nX-Half:".encode())
+        stage.process.terminate()
+        assert stage.process.wait(5) == 0
+        with suppress(ConnectionResetError):  # the kernel's word for bytes that nobody read
+            assert half.recv(100) == b""
+
+
 def test_ctrl_c_ends_it_in_order() -> None:
     with running(2) as stage:
         for pid in [*stage.workers, stage.process.pid]:  # a terminal tells them all
