@@ -150,10 +150,10 @@ def _beyond_loops(page: Page) -> Iterator[str]:
     page.get_by_role("heading", name="System").wait_for()
     yield "system"
     page.get_by_role("link", name="acme").click()
-    page.get_by_label("Domains").fill("t.acme.example\nftp://t.acme.example")
+    page.get_by_label("Domains", exact=True).fill("t.acme.example\nftp://t.acme.example")
     page.get_by_role("button", name="Save").click()
     yield "domains-wrong"
-    page.get_by_label("Domains").fill("t.acme.example\nhttp://links.acme.example:8080")
+    page.get_by_label("Domains", exact=True).fill("t.acme.example\nhttp://links.acme.example:8080")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("status").wait_for()
     yield "domains"

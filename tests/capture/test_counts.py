@@ -1,5 +1,8 @@
 """Every worker counts in its own row, and any of them shows the sum."""
 
+from pathlib import Path
+from typing import get_args
+
 from pipeline import __version__
 from pipeline.capture import counts
 
@@ -80,6 +83,13 @@ def test_what_a_killed_worker_counted_stays_when_another_takes_its_seat() -> Non
     shown = counts.text([seat])
     assert "loopwire_capture_drained_total 1\n" in shown
     assert "loopwire_capture_waiting 0\n" in shown
+
+
+def test_each_metric_is_explained_to_who_operates_it() -> None:
+    page = (Path(__file__).parents[2] / "deploy" / "README.md").read_text()
+    shown = {line.split()[2] for line in counts.text(rows(1)).splitlines() if line.startswith("# TYPE")}
+    assert len(shown) == len(get_args(counts.Metric))
+    assert {name for name in shown if f"\n| `{name}` |" not in page} == set()
 
 
 def test_what_never_happened_is_shown_as_0() -> None:
