@@ -182,6 +182,7 @@ CLUSTER = {
     "replay-states": (1, {"cleanup.policy": "compact,delete", "retention.ms": str(30 * int(DAY))}),
     "loop-states": (1, COMPACTED),
     "deliveries": (12, _kept(7)),
+    "batches": (12, _kept(7)),
     **{f"deliveries-retry-{delay}": (12, _kept(7, seconds)) for delay, seconds in LADDER.items()},
     "deliveries-dead": (
         12,
@@ -205,6 +206,7 @@ KEYS_AND_VALUES = {
     ),
     "replay-states": ("REPLAY, or REPLAY/PARTITION for how far it came in a partition of events", "replay.v1"),
     "deliveries": ("LOOP", "delivery.v1"),
+    "batches": ("LOOP", "delivery.v1"),
     "deliveries-retry": ("LOOP", "delivery.v1"),
     "deliveries-dead": ("LOOP/DELIVERY", "delivery.v1"),
     "hits-dead": ("as the source", None),

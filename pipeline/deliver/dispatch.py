@@ -3,117 +3,30 @@
 It decides who goes when; clocks, network and Kafka are the World's.
 """
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, TypeVar
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Generic, Literal
 
 from pipeline import topics
+from pipeline.deliver.backlog import Backlog, Job
+from pipeline.deliver.batching import Batching
 from pipeline.deliver.failing import Failures
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.lanes import IN_FLIGHT, PATIENCE_SECONDS, Lane, Queue
 from pipeline.deliver.order import AFTER_SECONDS, Order, placed, profile_of
 from pipeline.deliver.room import Room
-from pipeline.deliver.stage import Post, Sent, Unseal, buried, held, judged, onward, outcome_of, prepared, waits_until
+from pipeline.deliver.stage import Post, Sent, Unseal, held, judged, letters, onward, outcome_of, prepared, waits_until
 from pipeline.deliver.verdict import Dead
+from pipeline.deliver.world import Mark, Place, World
 from pipeline.model.deliveries import Delivery, Outcome
 from pipeline.model.standing import Standings
 from pipeline.record import Record
 
-Place = tuple[str, int]
-Mark = TypeVar("Mark")
 Why = Literal["full", "closed", "state", "order"]  # a delivery is held
 
-HIGH, HIGH_BYTES = 200, 1024 * 1024  # records at hand, or bytes of them, from which a partition is paused
-LOW, LOW_BYTES = 50, 256 * 1024  # and below which it is resumed
 LONGEST_SLEEP = 5.0  # a clock that is set takes effect within it
 TIDY = 1000  # lanes from which it is looked which of them are of no use any more
 FORGET_SECONDS = 600.0  # what was learned of a server that got nothing for so long
-
-
-@dataclass(eq=False, slots=True)
-class Job(Generic[Mark]):
-    """A delivery, or the dead letter of a record that held none; `mark` is what the World knows it by.
-
-    One that is `past`, of a replay or missed and sent later, lets what happens now go first. `size` is bytes.
-    """
-
-    what: Delivery | Record
-    mark: Mark
-    past: bool = False
-    size: int = 0
-    offset: int = 0
-    number: int = 0  # of its partition
-    profile: str = ""  # whose event it is, where its loop is ordered
-    until: float = 0.0  # how long it waits where it is, by the clock that is never set
-    began: float = 0.0  # its POST
-    quick: bool = False  # whether its slot is one of the quick
-
-
-@dataclass(slots=True)
-class Backlog(Generic[Mark]):
-    """What was fetched of one partition and not begun, in order: its first job decides when it goes on."""
-
-    jobs: deque[Job[Mark]] = field(default_factory=deque)
-    bytes: int = 0
-    paused: bool = False
-    woken: bool = False
-
-    def add(self, job: Job[Mark]) -> None:
-        """One more of the partition."""
-        self.jobs.append(job)
-        self.bytes += job.size
-
-    def drop(self) -> None:
-        """The first has begun."""
-        self.bytes -= self.jobs.popleft().size
-
-    @property
-    def full(self) -> bool:
-        """Whether there is enough at hand."""
-        if self.paused:
-            return len(self.jobs) >= LOW or (self.bytes >= LOW_BYTES and len(self.jobs) > 1)
-        return len(self.jobs) >= HIGH or self.bytes >= HIGH_BYTES
-
-
-class World(Protocol[Mark]):
-    """What dispatch can't decide by itself."""
-
-    def now(self) -> float:
-        """Unix seconds."""
-        ...
-
-    def tick(self) -> float:
-        """Seconds of a clock that is never set."""
-        ...
-
-    def late(self) -> bool:
-        """Whether this process is behind with its own work: then no lane is to blame for being full."""
-        ...
-
-    def later(self, seconds: float, do: Callable[[], None]) -> None:
-        """Calls `do` then."""
-        ...
-
-    def pause(self, place: Place, *, on: bool) -> None:
-        """Fetches no more of the partition, or again."""
-        ...
-
-    def owned(self, job: Job[Mark]) -> bool:
-        """Whether the job's partition is still ours; where it isn't, the job is given up."""
-        ...
-
-    def begin(self, job: Job[Mark]) -> None:
-        """The job's offset is under way; called in the order of offsets."""
-        ...
-
-    def post(self, job: Job[Mark], post: Post) -> None:
-        """Makes the call; `Dispatch.answered` is told, later."""
-        ...
-
-    def end(self, job: Job[Mark], records: list[Record]) -> None:
-        """Writes the records; the job's offset is safe once they are."""
-        ...
 
 
 class Dispatch(Generic[Mark]):
@@ -129,6 +42,7 @@ class Dispatch(Generic[Mark]):
         self._blocked: defaultdict[str, set[Place]] = defaultdict(set)
         self._tidy_at = TIDY
         self._orders: dict[str, Order] = {}
+        self.batching: Batching[Mark] = Batching(world, standings)
         self.lanes: dict[str, Lane[Job[Mark]]] = {}
         self.room = Room()
         self.held = Counter[Why]()  # since somebody took note of it
@@ -155,11 +69,13 @@ class Dispatch(Generic[Mark]):
         self._orders = {loop: order for loop, order in self._orders.items() if order.number not in numbers}
         for place in places:
             self._backlogs.pop(place, None)
+        self.batching.forget(numbers)
         self._failures.forget()
         self._tidy(0)
 
     def sweep(self) -> None:
-        """Gives up what waits in lanes and is another worker's by now."""
+        """Gives up what waits in lanes and is another worker's by now; what is gathered is left to it as batches."""
+        self.batching.close()
         for lane in self.lanes.values():
             for queue in (lane.now, lane.past):
                 for job in list(queue.drain()):
@@ -215,10 +131,12 @@ class Dispatch(Generic[Mark]):
         if seconds > 0:
             self._wake(place, backlog, min(seconds, LONGEST_SLEEP))
             return False
-        return self._queue(place, backlog, job, delivery)
+        if self.batching.takes(place, job):
+            return True
+        return self._queue(place, backlog, job)
 
-    def _queue(self, place: Place, backlog: Backlog[Mark], job: Job[Mark], delivery: Delivery) -> bool:
-        tick = self._world.tick()
+    def _queue(self, place: Place, backlog: Backlog[Mark], job: Job[Mark]) -> bool:
+        delivery, tick = job.delivery, self._world.tick()
         lane = self._lane(delivery.loop)
         queue = lane.queue(job.past)
         if lane.ordered:
@@ -332,7 +250,7 @@ class Dispatch(Generic[Mark]):
             self._world.post(job, step)
             return
         self._leave(lane, job)
-        self._end(job, [self._without_post(delivery, step)])
+        self._end(job, self._without_post(delivery, step))
 
     def _leave(self, lane: Lane[Job[Mark]], job: Job[Mark]) -> None:
         lane.gave_up(job, job.past)
@@ -373,10 +291,10 @@ class Dispatch(Generic[Mark]):
                 else:
                     self.room.release(job.size)
 
-    def _without_post(self, delivery: Delivery, step: Record | Dead | str) -> Record:
+    def _without_post(self, delivery: Delivery, step: Record | Dead | str) -> list[Record]:
         if isinstance(step, Record):
-            return step
-        return buried(delivery, step.error) if isinstance(step, Dead) else self._held(delivery, "state")
+            return [step]
+        return letters(delivery, step.error) if isinstance(step, Dead) else [self._held(delivery, "state")]
 
     def _full(self, lane: Lane[Job[Mark]], queue: Queue[Job[Mark]], delivery: Delivery) -> Record:
         """The record of a delivery that finds its lane full: it comes back at its turn, where the lane has a pace."""

@@ -16,7 +16,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import ending, health, keys, metrics, topics
 from pipeline.deliver import gauges, recall
-from pipeline.deliver.dispatch import Dispatch, Job
+from pipeline.deliver.backlog import Job
+from pipeline.deliver.dispatch import Dispatch
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.rechecks import Rechecks
 from pipeline.deliver.stage import Post, Sent, is_past, read
@@ -28,7 +29,7 @@ from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.mirror import Apply, Mirror
 from pipeline.kafka.murmur2 import partition_of
 from pipeline.kafka.outbox import POLL_SECONDS, Outbox
-from pipeline.kafka.receipt import Receipt
+from pipeline.kafka.receipt import Receipt, shared
 from pipeline.kafka.seam import Kafka, Message, OnDelivery, Place
 from pipeline.model.sealed import unseal
 from pipeline.model.standing import Standings
@@ -112,11 +113,12 @@ class Wire:
             ledger.abandon(offset)
         return ledger.live
 
-    def begin(self, job: Job[Mark]) -> None:
+    def begin(self, job: Job[Mark]) -> bool:
         ledger, offset = job.mark
         receipt = Receipt(ledger, offset, offset + 1, self._refuse)
         if receipt.owed:
             self._receipts[job] = receipt
+        return receipt.owed
 
     def post(self, job: Job[Mark], post: Post) -> None:
         request = Request(post.loop.url, post.body, post.headers, POST_SECONDS)
@@ -131,6 +133,11 @@ class Wire:
             WRITTEN.labels(record.topic).inc()
             self._send(record, receipt)
         receipt.complete()
+
+    def record(self, jobs: Sequence[Job[Mark]], record: Record) -> None:
+        told = shared([receipt for job in jobs if (receipt := self._receipts.pop(job, None))])
+        WRITTEN.labels(record.topic).inc()
+        self._send(record, told)
 
     def note(self, record: Record) -> None:
         """Writes what belongs to no delivery."""
@@ -219,6 +226,7 @@ class Deliveries:
         self._names = names
         moves = Moves(self._gain, self._settle, self._lose)
         self._input = Feed(self._kafka, "deliver", names, moves, **prefetch)
+        self._input.floor = recall.floor(self._wire.dispatch.batching.recorded, self._input.safe)
 
     def _old_ladders(self) -> list[str]:
         """Retry topics of an earlier RETRY_LADDER: what waits in them is still due."""
@@ -230,6 +238,7 @@ class Deliveries:
             if place in self._input.places:
                 (self._input.pause if on else self._input.resume)(place)
         batches = self._input.fetch(AT_ONCE, FETCH_SECONDS)
+        recall.note(batches, self._wire.dispatch.batching.recorded)
         if batches:
             self._mirror.catch_up()
         else:
@@ -253,8 +262,9 @@ class Deliveries:
             time.sleep(0.002)  # the event loop is at it
 
     def _gain(self, places: Places) -> None:
-        """Before the first delivery of an ordered loop is read, it is known what waits that has to go before it."""
+        """Before the first delivery is read, it is known what is in a batch, and what has to go before it."""
         numbers = {number for topic, number in places if topic == topics.DELIVERIES}
+        recall.batches(self._kafka, "loopwire-deliver", numbers, self._wire.dispatch.batching.recorded)
         self._mirror.catch_up()
         loops = recall.ordered(self.standings, numbers, self._partitions)
         if not loops:
@@ -264,6 +274,7 @@ class Deliveries:
             self._loop.call_soon_threadsafe(self._wire.dispatch.recall, number, delivery)
 
     def _lose(self, places: Places) -> None:
+        self._wire.dispatch.batching.recorded.forget({number for _topic, number in places})
         self._loop.call_soon_threadsafe(self._wire.dispatch.forget, places)
 
     def _close(self) -> None:
