@@ -11,12 +11,14 @@ from msgspec.structs import replace
 
 from pipeline import topics
 from pipeline.kafka.admin import Admin
-from pipeline.model.ids import batch_id
+from pipeline.kafka.murmur2 import partition_of
+from pipeline.model.ids import batch_id, delivery_id
 from pipeline.model.loops import Batch, Loop
 from pipeline.record import Record
 from tests.bench.ground import MASTER
 from tests.bench.work import SECRET, loop
 from tests.customer import Call, Customer
+from tests.faults.oracle import dump
 from tests.faults.test_retries import Workers
 from tests.story.conftest import line_settings
 from tests.story.test_story import until
@@ -25,6 +27,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 MANY = 6_000
 LOOPS = 6
+PARTITIONS = 4  # of `line_settings`
 
 
 @pytest.fixture
@@ -48,6 +51,10 @@ def customer() -> Iterator[Customer]:
 
 def _batching(customer: Customer, wish: Batch, count: int = LOOPS) -> list[Loop]:
     return [replace(loop(number, customer.origin), format="json", batch=wish) for number in range(count)]
+
+
+def _number(one: Loop) -> int:
+    return partition_of(one.id.encode(), PARTITIONS)
 
 
 def _events(call: Call) -> list[str]:
@@ -153,7 +160,39 @@ def test_a_batch_that_fails_comes_again_as_the_same_one_and_its_letters_are_its_
     workers.start()
     calls = customer.wait(lambda calls: sum(call.headers["loopwire-attempt"] == "5" for call in calls) >= 3, 120)
     assert sorted(map(len, _check(calls).values())) == [10, 10, 10]
-    until(lambda: workers.count("deliveries-dead") == 30)
+    keys = {f"{one}/{delivery_id(event, one)}".encode() for one, event in _sent(records)}
+    until(lambda: {letter.key() for letter in dump(workers.kafka, topics.DELIVERIES_DEAD)} == keys)
+
+
+def test_a_batch_is_known_of_after_a_kill_also_where_it_was_taken_and_its_events_are_not_committed(
+    workers: Workers, customer: Customer
+) -> None:
+    """A delivery of the same partition hangs, so that nothing behind it is committed; batches behind it are taken."""
+    hanging = Customer(seconds=60)
+    wish = Batch(events=10, ms=200)
+    stuck = loop(0, hanging.origin)
+    others = _batching(customer, wish, 30)[1:]
+    here = next(one for one in others if _number(one) == _number(stuck))
+    there = next(one for one in others if _number(one) != _number(stuck))
+    first = workers.sequence([stuck], 1, profiles=1)
+    records = workers.sequence([here], 14, profiles=10)
+    elsewhere = workers.sequence([there], 1, profiles=1)
+    worker = workers.start()
+    workers.produce(first)
+    hanging.wait(lambda calls: len(calls) == 1)
+    workers.produce(records[:7])
+    customer.wait(lambda calls: len(_all(calls)) == 7)
+    workers.produce(records[7:])
+    customer.wait(lambda calls: len(_all(calls)) == 14)
+    until(lambda: workers.count(topics.ATTEMPTS) >= 2)
+    workers.produce(elsewhere)
+    place = topics.BATCHES, _number(there)
+    until(lambda: workers.kafka.committed("loopwire-deliver", [place]).get(place) == 1)  # so is all that may be
+    workers.kill(worker)
+    workers.start()
+    calls = customer.wait(lambda calls: len(_all(calls)) == 15 and len(calls) >= 5)
+    assert sorted(map(len, _check(calls).values())) == [1, 7, 7]
+    hanging.close()
 
 
 def _first(call: Call) -> bool:
