@@ -91,8 +91,17 @@ def test_a_loop_is_made_and_its_secret_shown_once(cast: Cast) -> None:
     assert (shown["events"], shown["headers"], shown["rate"], shown["max_in_flight"]) == (
         ["open", "click"], ["X-Key"], 2.5, 4,
     )  # fmt: skip
+    assert shown["batch"] is None
     for url in shown["verification"]["urls"]:
         assert url in first
+
+
+def test_batches_are_asked_for_in_the_form_and_shown(cast: Cast) -> None:
+    loop = cast.made(("format", "json"), ("batch_events", "50"), ("batch_ms", "250"))
+    assert cast.api(loop)["batch"] == {"events": 50, "bytes": 262_144, "ms": 250}
+    assert "50 events, 262,144 bytes or 250 ms" in cast.get(f"/loops/{loop}")
+    page = cast.get(f"/loops/{loop}/settings")
+    assert 'name="batch_events" inputmode="numeric" value="50"' in page
 
 
 def test_a_secret_is_shown_on_its_own_loop_s_page_alone(cast: Cast) -> None:
@@ -112,6 +121,8 @@ def test_a_secret_is_shown_on_its_own_loop_s_page_alone(cast: Cast) -> None:
         ({"events": ""}, "Must "),
         ({"rate": "fast"}, "Must be a valid number."),
         ({"max_in_flight": "0"}, "Must be greater than or equal to 1."),
+        ({"batch_events": "1001"}, "Must be less than or equal to 1000."),
+        ({"batch_bytes": "many"}, "Must be a valid integer."),
         ({"headers": "Host: a"}, "'Host' is a header that we set."),
         ({"headers": "nonsense"}, "'nonsense' has a value that no header may have"),
         ({"mailings": "a b"}, "Must match"),
