@@ -98,13 +98,9 @@ def attempt(row: Row[Any]) -> AttemptShown:
         at=moment_of(found["at"]),
         next_attempt=None if found["next_attempt"] is None else moment_of(found["next_attempt"]),
         timings=TimingsShown(**{name: found[name] for name in TIMINGS}),
-        batch=[_carried(one) for one in _batch.decode(found["batch"] or "[]")],
+        batch=[CarriedShown(**msgspec.structs.asdict(one)) for one in _batch.decode(found["batch"] or "[]")],
         **{name: found[name] for name in PLAIN},
     )
-
-
-def _carried(found: Carried) -> CarriedShown:
-    return CarriedShown(**msgspec.structs.asdict(found))
 
 
 def _sum(found: Sum) -> dict[str, Any]:
