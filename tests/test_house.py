@@ -248,7 +248,7 @@ def test_no_file_but_topics_py_spells_a_topic_s_name() -> None:
 def test_the_topics_of_a_family_share_a_key_space() -> None:
     declared = topics.read()
     assert sorted(topics.family(declared, "profile")) == ["events", "hits", "profiles"]
-    assert sorted(topics.family(declared, "loop")) == ["deliveries", "deliveries-retry", "replays"]
+    assert sorted(topics.family(declared, "loop")) == ["batches", "deliveries", "deliveries-retry", "replays"]
 
 
 def test_each_contract_is_some_topic_s_and_has_a_schema_and_an_example() -> None:

@@ -60,6 +60,7 @@ def cast() -> Iterator[Cast]:
         for loop in (one.loop, console.loop(key)["id"]):
             for number in range(COUNT):
                 memory.producer().produce("attempts", _record(loop, number), loop.encode())
+        until(lambda: one.ask("attempts").ok)  # the store is made
         until(lambda: len(one.attempts(limit=250)) == COUNT)
         yield one
 
@@ -81,6 +82,7 @@ def test_a_batch_is_shown_with_its_events_and_found_by_each_of_them(cast: Cast) 
     carried = [
         {"event": f"c{at}", "type": "click", "profile": f"p{at}", "recipient": f"{at}%_@x.example"} for at in (1, 2)
     ]
+    cast = cast._replace(loop=cast.console.loop(cast.key)["id"])
     told = msgspec.json.decode(_record(cast.loop, 5)) | carried[0] | {"batch": carried}
     cast.memory.producer().produce("attempts", msgspec.json.encode(told), cast.loop.encode())
     until(lambda: bool(cast.attempts(event="c1")))

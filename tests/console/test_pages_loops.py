@@ -112,6 +112,24 @@ def test_a_secret_is_shown_on_its_own_loop_s_page_alone(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "where", "told"),
+    [
+        ({"batch_events": "1001"}, "batch_events", "Must be less than or equal to 1000."),
+        ({"batch_bytes": "many"}, "batch_bytes", "Must be a valid integer."),
+        ({"batch_ms": "50", "format": "form"}, "batch", "Goes with format json alone: a form holds one event."),
+    ],
+)
+def test_what_is_wrong_with_batches_stands_at_its_field(
+    cast: Cast, change: dict[str, str], where: str, told: str
+) -> None:
+    form = {"name": "my shop", "url": "https://shop.example/in", "events": "open", "format": "json"} | change
+    answer = cast.visitor.post("/loops/new", form)
+    assert (answer.status_code, re.findall(r'<p class="wrong" id="(.*?)-wrong">(.*?)</p>', unescape(answer.text))) == (
+        422, [(where, told)],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
     ("change", "told"),
     [
         ({"name": "x" * 201}, "Must have at most 200 characters."),
@@ -121,8 +139,6 @@ def test_a_secret_is_shown_on_its_own_loop_s_page_alone(cast: Cast) -> None:
         ({"events": ""}, "Must "),
         ({"rate": "fast"}, "Must be a valid number."),
         ({"max_in_flight": "0"}, "Must be greater than or equal to 1."),
-        ({"batch_events": "1001"}, "Must be less than or equal to 1000."),
-        ({"batch_bytes": "many"}, "Must be a valid integer."),
         ({"headers": "Host: a"}, "'Host' is a header that we set."),
         ({"headers": "nonsense"}, "'nonsense' has a value that no header may have"),
         ({"mailings": "a b"}, "Must match"),
