@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from pipeline.deliver import breaker, lanes
 from pipeline.deliver.cap import START
-from pipeline.deliver.dispatch import HIGH, HIGH_BYTES, LOW, TIDY, Dispatch, Job, Place
+from pipeline.deliver.dispatch import Dispatch
+from pipeline.deliver.jobs import HIGH, HIGH_BYTES, LOW, Job, Place
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.lanes import IN_FLIGHT, QUEUE
 from pipeline.deliver.room import Room
+from pipeline.deliver.roster import TIDY
 from pipeline.deliver.stage import Post, Sent
 from pipeline.deliver.verdict import Reply
 from pipeline.model.deliveries import Delivery, Timings

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline import topics
-from pipeline.deliver import run
+from pipeline.deliver import wire
 from pipeline.deliver.run import Deliver
 from pipeline.kafka.memory import Memory
 from pipeline.model.deliveries import Attempt
@@ -103,7 +103,7 @@ class Line:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "POST_SECONDS", SECONDS)
+    monkeypatch.setattr(wire, "POST_SECONDS", SECONDS)
 
 
 @pytest.fixture

@@ -1,0 +1,41 @@
+"""The roster has a lane for each loop that gets POSTs; what was learned of those that get none is forgotten in time."""
+
+from dataclasses import dataclass, field
+from typing import Generic
+
+from pipeline.deliver.jobs import Job, Mark
+from pipeline.deliver.lanes import IN_FLIGHT, Lane
+from pipeline.model.standing import Standings
+
+TIDY = 1000  # lanes from which it is looked which of them are of no use any more
+FORGET_SECONDS = 600.0  # what was learned of a server that got nothing for so long
+
+
+@dataclass(slots=True)
+class Roster(Generic[Mark]):
+    """All lanes of one process, by loop. `tick` is seconds of a clock that is never set."""
+
+    standings: Standings
+    lanes: dict[str, Lane[Job[Mark]]] = field(default_factory=dict)
+    _tidy_at: int = TIDY
+
+    def lane(self, loop: str, tick: float) -> Lane[Job[Mark]]:
+        """The loop's, as the loop now wishes it."""
+        lane = self.lanes.get(loop)
+        if lane is None:
+            self.tidy(self._tidy_at, tick)
+            lane = self.lanes[loop] = Lane(used_at=tick)
+        standing = self.standings.get(loop)
+        lane.most = (standing and standing.loop.max_in_flight) or IN_FLIGHT
+        lane.rate = standing.loop.rate if standing else None
+        lane.ordered = standing is not None and standing.loop.ordered
+        return lane
+
+    def tidy(self, lanes: int, tick: float) -> None:
+        """Forgets what was learned of servers that get nothing, once there are so many lanes."""
+        if len(self.lanes) < lanes:
+            return
+        since = tick - (FORGET_SECONDS if lanes else 0.0)
+        for loop in [loop for loop, lane in self.lanes.items() if lane.idle and lane.used_at <= since]:
+            del self.lanes[loop]
+        self._tidy_at = max(TIDY, 2 * len(self.lanes))
