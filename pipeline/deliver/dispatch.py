@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Generic
 
 from pipeline import topics
+from pipeline.deliver import attempt_line
 from pipeline.deliver.failing import Failures
 from pipeline.deliver.holding import Holding, Why
 from pipeline.deliver.jobs import Backlog, Job, Mark, Place
@@ -83,6 +84,7 @@ class Dispatch(Generic[Mark]):
         lane.answered(job, job.past, sent.reply, job.began, tick)
         self.room.give(job.quick)
         records = judged(post, sent, self._ladder, self._failures, self._world.now())
+        attempt_line.tell(post, sent, records, lane, tick)
         self._end(job, records)
         if lane.closed(tick):
             self._spill(lane)
@@ -141,7 +143,7 @@ class Dispatch(Generic[Mark]):
             self._world.begin(job)
             self._written(job, [self._held(delivery, "closed")])
             return True
-        if queue.fits(job.size) and self.room.admit(job.size):
+        if queue.fits(job.size) and self.room.admit(job.size, lane.quick):
             self._world.begin(job)
             queue.take(job)
             self._drive(delivery.loop)

@@ -24,6 +24,8 @@ from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
+OPENED = 40_000  # secrets, headers and keys of loops; those of 10,000 fit, and take some 20 MB
+
 
 class Deliver:
     """The whole process: the router on its thread, deliveries on theirs, POSTs on the event loop."""
@@ -34,7 +36,7 @@ class Deliver:
         ladder = settings.retry_ladder
         self._deliveries = Deliveries(kafka, self._wire, [topics.retry_topic(delay) for delay in ladder])
         # A secret is opened once, not at each POST; the cache goes with the process.
-        opened = lru_cache(10_000)(partial(unseal, master_key))
+        opened = lru_cache(OPENED)(partial(unseal, master_key))
         self._wire.dispatch = Dispatch(self._wire, self._deliveries.standings, Ladder(ladder), opened)
         self._rechecks = None
         if settings.recheck is not None:
