@@ -21,6 +21,7 @@ from pipeline.deliver.stage import Post, Sent, Unseal, buried, judged, onward, o
 from pipeline.deliver.verdict import Dead
 from pipeline.deliver.world import World
 from pipeline.model.deliveries import Delivery, Outcome
+from pipeline.model.lanes import LaneNow
 from pipeline.model.standing import Standings
 from pipeline.record import Record
 
@@ -36,8 +37,8 @@ class Dispatch(Generic[Mark]):
         self._ladder = ladder
         self._unseal = unseal
         self._failures = Failures(standings)
-        self._holding = Holding(ladder)
         self._roster = Roster[Mark](standings)
+        self._holding = Holding(ladder, self._roster)
         self._backlogs: defaultdict[Place, Backlog[Mark]] = defaultdict(Backlog)
         self._blocked: defaultdict[str, set[Place]] = defaultdict(set)
         self._orders = Orders()
@@ -49,6 +50,7 @@ class Dispatch(Generic[Mark]):
         """Jobs of one partition, in the order of their offsets."""
         now, tick, longest = self._world.now(), self._world.tick(), self._ladder.longest(place[0])
         for job in jobs:
+            job.came = tick
             if isinstance(job.what, Delivery):
                 job.until = tick + min(job.what.leaves - now, longest)
             self._backlogs[place].add(job)
@@ -93,6 +95,10 @@ class Dispatch(Generic[Mark]):
         for place in self._blocked.pop(loop, ()):
             self._admit(place)
         return outcome_of(records)
+
+    def told(self, loop: str) -> LaneNow:
+        """How the loop's lane stands; another thread may ask."""
+        return self._roster.told(loop, self._world.tick())
 
     def overdue(self) -> dict[str, float]:
         """By topic, for how many seconds the oldest that may go has been waiting here."""

@@ -28,6 +28,7 @@ class Job(Generic[Mark]):
     offset: int = 0
     number: int = 0  # of its partition
     profile: str = ""  # whose event it is, where its loop is ordered
+    came: float = 0.0  # when it was fetched, by the clock that is never set
     until: float = 0.0  # how long it waits where it is, by the clock that is never set
     began: float = 0.0  # its POST
     quick: bool = False  # whether its slot is one of the quick

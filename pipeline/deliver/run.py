@@ -7,6 +7,7 @@ import signal
 from functools import lru_cache, partial
 from typing import Any
 
+import msgspec
 import uvloop
 
 from pipeline import ending, health, keys, topics
@@ -59,7 +60,7 @@ class Deliver:
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop`; then what is under way is finished and committed. Raises what broke it."""
         asyncio.get_running_loop().set_exception_handler(self._fault)
-        server = health.serve(*self._address, lambda: self.ready)
+        server = health.serve(*self._address, lambda: self.ready, self._lane)
         await self._deliveries.open()
         self._router.start()
         work = [self._deliveries.feed(), self._wire.outbox.run(), self._wire.pulse.run(), self._wire.tell()]
@@ -78,6 +79,13 @@ class Deliver:
                 await self._end(tasks, watch)
             server.shutdown()
             server.server_close()
+
+    def _lane(self, path: str) -> bytes | None:
+        """`/lanes/LOOP`: how the loop's lane stands, where the loop is this process's; asked by the console."""
+        _, where, loop = path.partition("/lanes/")
+        if not where or not self.ready or not self._deliveries.owns(loop):
+            return None
+        return msgspec.json.encode(self._wire.dispatch.told(loop))
 
     async def _end(self, tasks: list["asyncio.Task[None]"], watch: list["asyncio.Task[None]"]) -> None:
         for task in [*tasks, *watch]:
