@@ -149,7 +149,8 @@ class Dispatch(Generic[Mark]):
             self._world.begin(job)
             self._written(job, [self._held(delivery, "closed")])
             return True
-        if queue.fits(job.size) and self.room.admit(job.size, lane.quick):
+        # A server that has nothing here has a place like the quick: the backlogs of others must not keep it out.
+        if queue.fits(job.size) and self.room.admit(job.size, lane.quick or lane.idle):
             self._world.begin(job)
             queue.take(job)
             self._drive(delivery.loop)

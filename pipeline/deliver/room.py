@@ -27,7 +27,7 @@ class Room:
         self.bytes = 0
 
     def admit(self, size: int, quick: bool) -> bool:
-        """Takes so many bytes in, or not."""
+        """Takes so many bytes in, or not. `quick` is also who has nothing here yet."""
         if self.bytes + size > (self._limit if quick else self._slow_limit):
             return False
         self.bytes += size

@@ -7,6 +7,7 @@ costs both alike. Then the dead get a backlog: half of them refuse connections, 
 import asyncio
 import gc
 import itertools
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 import uvloop
 from msgspec.structs import replace
 
@@ -34,7 +36,7 @@ DEAD = 5  # one in so many loops
 BACKLOG = 50  # deliveries of each dead loop
 RATE = 400  # deliveries a second to the well, of each process
 TICK = 0.02
-ARRIVE_SECONDS = 60.0
+ARRIVE_SECONDS = 90.0
 
 
 @dataclass
@@ -80,6 +82,7 @@ async def _measured(ground: Ground) -> dict[str, Any]:
         say(f"loops: {count:,} of them are ready after {time.monotonic() - began:.1f} s")
         other = await _side(there, [single], [single], ending)
         sides = [many, other]
+        await _paced([many], receiver, 0, at_once=dead.start)  # each server is known by then
         await _paced(sides, receiver, ground.pace.warm)
         quiet, _ = many.process.memory_mb
         meters = [side.ground.meter(side.process) for side in sides]
@@ -93,7 +96,9 @@ async def _measured(ground: Ground) -> dict[str, Any]:
         await _paced([many], receiver, ground.pace.steady * 3)
         dying = storm.run(here.count(ATTEMPTS) - attempts)
         resident, peak = many.process.memory_mb
-        say(f"loops: {resident:.0f} MB, at most {peak:.0f}, with {len(dead):,} dead and what waits for them")
+        waits = _gauge(here, "loopwire_deliver_waiting"), _gauge(here, "loopwire_deliver_waiting_bytes") / 1e6
+        say(f"loops: {resident:.0f} MB, at most {peak:.0f}, with {len(dead):,} dead")
+        say(f"loops: {waits[0]:,.0f} deliveries wait in memory, {waits[1]:.0f} MB")
         agree("loops: dead letters and 0", here.count(DELIVERIES_DEAD), 0)
         retries = sum(here.count(retry_topic(delay)) for delay in here.settings.retry_ladder)
         single_mb, _ = other.process.memory_mb
@@ -118,7 +123,15 @@ async def _measured(ground: Ground) -> dict[str, Any]:
         "dead_cpu_s": round(dying.cpu_s, 2),
         "dead_seconds": round(dying.seconds, 1),
         "retry_records": retries,
+        "waiting": int(waits[0]),
+        "waiting_mb": round(waits[1], 1),
     }
+
+
+def _gauge(ground: Ground, name: str) -> float:
+    url = f"http://127.0.0.1:{ground.settings.metrics_port + 1}/metrics"
+    [found] = re.findall(rf"^{name} (\S+)", requests.get(url, timeout=10).text, re.MULTILINE)
+    return float(found)
 
 
 async def _side(ground: Ground, loops: list[Loop], well: list[Loop], ending: ExitStack) -> Side:
@@ -128,12 +141,14 @@ async def _side(ground: Ground, loops: list[Loop], well: list[Loop], ending: Exi
     return Side(ground, process, ground.cluster.producer(), paths, deliveries(well, 1000))
 
 
-async def _paced(sides: list[Side], receiver: Receiver, seconds: float) -> int:
-    """Deliveries at an even pace for so long, to each side; how many, once all of them came."""
+async def _paced(sides: list[Side], receiver: Receiver, seconds: float, at_once: int = 0) -> int:
+    """Deliveries at an even pace for so long, to each side, and so many before; how many, once all of them came."""
     gc.collect()
-    before, began, sent = len(receiver.posts), time.monotonic(), 0
+    before, began, sent = len(receiver.posts), time.monotonic(), at_once
+    for side in sides:
+        side.send(at_once)
     while (now := time.monotonic() - began) < seconds:
-        due = int(now * RATE) - sent
+        due = at_once + int(now * RATE) - sent
         for side in sides:
             side.send(due)
         sent += due
