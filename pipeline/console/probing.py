@@ -80,8 +80,9 @@ class Probing:
     def _ask(self, name: str, question: Callable[[], Any]) -> "asyncio.Future[Any]":
         known = self._open.get(name)
         if known is None or known.done():
+            # What was answered goes: of each loop that was looked at, one would stay for ever.
+            self._open = {other: asked for other, asked in self._open.items() if not asked.done()}
             known = self._open[name] = asyncio.get_running_loop().run_in_executor(self._threads, question)
-            known.add_done_callback(lambda _over: self._open.pop(name, None))
         return known
 
     def _numbers(self) -> Numbers | None:
