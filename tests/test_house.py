@@ -57,6 +57,7 @@ DOORS = {
     "console.recorder": "reads attempts into the store for console's run.py",
     "console.store.database": "holds the connections of the store for console's run.py",
     "console.hashing": "hashes passwords on threads for console's run.py",
+    "console.workbench": "makes links on threads for console's run.py",
     "console.fetching": "waits for outbound calls for console's run.py",
 }
 # What a rule may use of the world after all.

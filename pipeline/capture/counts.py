@@ -57,7 +57,7 @@ _CELLS = (
     _Cell("loopwire_capture_spool_oldest_seconds", "gauge", max, "How old the oldest segment of the spool is."),
 )
 _CELL = {cell.name: at for at, cell in enumerate(_CELLS, _SUM + 1)}
-_HEAD, _LATE = _CELL["loopwire_capture_head"], _CELL["loopwire_capture_late"]
+_HEAD, _LATE, _DRAINED = (_CELL[cell.name] for cell in _CELLS if cell.kind == "counter")
 ROW = _SUM + 1 + len(_CELLS)
 
 
@@ -82,10 +82,14 @@ def waited(row: Row, seconds: float) -> None:
     row[_SUM] += seconds
 
 
+def drained(row: Row) -> None:
+    """One more spooled hit that the broker acknowledged."""
+    row[_DRAINED] += 1
+
+
 class Standing(NamedTuple):
     """How a worker stands now; the fields are metrics, in the order of `Metric`."""
 
-    drained: int = 0
     waiting: int = 0
     queue: int = 0
     spool_bytes: int = 0

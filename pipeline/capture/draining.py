@@ -54,18 +54,21 @@ Outcome = tuple[Reading, Kept, KafkaError | None, float]  # of a record sent so 
 
 
 class Drain:
-    """Empties a spool into a topic. Acknowledgements are heard on whatever thread polls the producer."""
+    """Empties a spool into a topic. Acknowledgements are heard on whatever thread polls the producer.
 
-    def __init__(self, spool: Spool, producer: Producer, topic: str) -> None:
+    `counted` hears of each record that was acknowledged, on the event loop.
+    """
+
+    def __init__(self, spool: Spool, producer: Producer, topic: str, counted: Callable[[], None]) -> None:
         self._spool = spool
         self._producer = producer
         self._topic = topic
+        self._counted = counted
         self._flow = Flow()
         self._outcomes: deque[Outcome] = deque()
         self._reading: Reading | None = None
         self.held: Segment | None = None  # the segment that is drained
         self._looked = self._closed = float("-inf")
-        self.drained = 0  # records acknowledged, ever
 
     @property
     def empty(self) -> bool:
@@ -96,7 +99,7 @@ class Drain:
             reading, kept, error, seconds = self._outcomes.popleft()
             reading.under_way -= 1
             if error is None:
-                self.drained += 1
+                self._counted()
                 in_time |= seconds <= deadline
                 self._flow = self._flow.acknowledged()
             else:

@@ -21,6 +21,7 @@ from pipeline.settings import Settings, SettingsError
 
 BACKLOG = 2_048
 CONNECTIONS = 4_096  # a worker's, each with one request at a time; more wait in the backlog
+DESCRIPTORS = 128  # that a worker needs beside: brokers, the spool's files, granian's and uvloop's own (40 were seen)
 HEADERS_BYTES = 32_768  # a token of 8 KiB, and room for cookies: what a connection may make us hold
 HEADERS_MS = 30_000  # for a request's headers, and between two requests of a connection
 LEAVING_SECONDS = 1.0  # the workers of a killed parent are still closing their socket
@@ -70,9 +71,13 @@ class _Direct(CallbackScheduler):
 
 
 class Ear:
-    """An HTTP server on a listening socket, which it takes over. `hear` must raise nothing."""
+    """An HTTP server on a listening socket, which it takes over; at most so many connections at a time.
 
-    def __init__(self, hear: Hear, listener: socket.socket) -> None:
+    `hear` must raise nothing.
+    """
+
+    def __init__(self, hear: Hear, listener: socket.socket, connections: int = CONNECTIONS) -> None:
+        self._connections = connections
         self._hear = hear
         self._listener = listener
         self._signal = WorkerSignal()
@@ -93,7 +98,7 @@ class Ear:
             1,  # thread for its blocking work: there is none
             1,  # thread for Python: `hear` is never called twice at a time
             30,  # seconds that one stays without work
-            CONNECTIONS,
+            self._connections,
             HTTPModes.http1,
             HTTP1Settings(header_read_timeout=HEADERS_MS, max_buffer_size=HEADERS_BYTES),
             None,

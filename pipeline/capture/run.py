@@ -12,15 +12,14 @@ import logging
 import mmap
 import os
 import resource
-import socket
 import time
 from collections.abc import Callable, Mapping
 
 import uvloop
 
-from pipeline.capture import counts, following, workers
+from pipeline.capture import counts, following, listening, workers
 from pipeline.capture.answer import Rules
-from pipeline.capture.listening import Ear, listening
+from pipeline.capture.listening import DESCRIPTORS, Ear
 from pipeline.capture.owing import PATIENCE_SECONDS, PRODUCER
 from pipeline.capture.privacy import Privacy
 from pipeline.capture.serving import Capture
@@ -69,16 +68,16 @@ def serve(settings: Settings, connect: Callable[[], Kafka]) -> None:
     file, own = settings.data / following.FILE, settings.tracking_url
     privacy = Privacy(settings.ip_policy, settings.trusted_proxies, _hash_key(keys))
     rules = Rules(keys, privacy, following.kept(file, own))
-    listener = listening(settings)
+    listener = listening.listening(settings)
     seats = settings.capture_workers or os.cpu_count() or 1
     rows = shared(seats)
 
     def work(seat: int, lifeline: int) -> None:
         capture = made(settings, connect(), rules, rows, seat)
         following.Following(connect(), own, None if seat else file, capture.choose).start()
-        uvloop.run(_work(capture, listener, lifeline))
+        uvloop.run(_work(capture, Ear(capture.hear, listener, connections), lifeline))
 
-    _allow_connections()
+    connections = _connections()
     log.info("capture: %d workers at %s", seats, settings.tracking_url)
     gc.freeze()  # what workers share with their parent stays shared: the collector would write to it
     gc.set_threshold(50_000)  # a hit leaves no cycle behind, and looking for some was 7 % of its work
@@ -92,7 +91,7 @@ def made(settings: Settings, kafka: Kafka, rules: Rules, rows: list[counts.Row],
     return Capture(kafka, rules, spool, rows, seat, settings.spool_deadline.total_seconds())
 
 
-async def _work(capture: Capture, listener: socket.socket, lifeline: int) -> None:
+async def _work(capture: Capture, ear: Ear, lifeline: int) -> None:
     """One worker: serves until it is told to end, then ends in order; at once where the parent is gone."""
     loop = asyncio.get_running_loop()
     ending = asyncio.Event()
@@ -100,7 +99,6 @@ async def _work(capture: Capture, listener: socket.socket, lifeline: int) -> Non
         loop.add_signal_handler(number, ending.set)
     loop.add_reader(lifeline, os._exit, 1)
     workers.let_signals_in()
-    ear = Ear(capture.hear, listener)
     background = loop.create_task(capture.run())
     serving = loop.create_task(ear.serve())
     ended = loop.create_task(ending.wait())
@@ -135,7 +133,21 @@ def _hash_key(keys: Mapping[str, bytes]) -> bytes:
     return hmac.digest(next(iter(keys.values())), b"loopwire ip hash 1", "sha256")
 
 
-def _allow_connections() -> None:
-    """Each connection is a file descriptor, and the usual soft limit is 1,024 of them."""
+def _connections() -> int:
+    """How many a worker takes: each is a file descriptor, and the usual soft limit is 1,024 of them.
+
+    The spool and the brokers must have theirs whatever comes; SettingsError where too few are left for that.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    wanted = listening.CONNECTIONS
+    if most == resource.RLIM_INFINITY or most >= wanted + DESCRIPTORS:
+        return wanted
+    limit = f"the limit of open files (ulimit -Hn) is {most}"
+    if most < 2 * DESCRIPTORS:
+        raise SettingsError(
+            f"capture: {limit}: it needs {2 * DESCRIPTORS}, and {wanted + DESCRIPTORS} for all it can take"
+        )
+    log.warning("capture: %s: a worker takes %d connections, not %d, for which it needs %d",
+                limit, most - DESCRIPTORS, wanted, wanted + DESCRIPTORS)  # fmt: skip
+    return most - DESCRIPTORS

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 from confluent_kafka import KafkaException
@@ -67,7 +68,7 @@ class Capture:
         topic = kafka.full(HITS)
         self._producer = kafka.producer(**PRODUCER)
         self._owing = Owing(self._producer, topic, spool, self._row, deadline)
-        self._drain = Drain(spool, self._producer, topic)
+        self._drain = Drain(spool, self._producer, topic, partial(counts.drained, self._row))
         self._random = _random()
         self._asleep = False
         self._busy = asyncio.Event()
@@ -213,7 +214,7 @@ class Capture:
         age = max(0.0, time.time() - since) if since else 0.0
         counts.stands(
             self._row,
-            counts.Standing(self._drain.drained, self.waiting, len(self._producer), self._held, self._spool.limit, age),
+            counts.Standing(self.waiting, len(self._producer), self._held, self._spool.limit, age),
         )
 
     async def _probe(self) -> None:

@@ -75,14 +75,18 @@ def domains(
 def key_(name: Name, as_json: AsJson = False) -> None:
     """The account's token key, `kid:base64`, for a sender who signs tracking links by itself.
 
-    It is derived from LOOPWIRE_TOKEN_KEYS (or the keys in DATA) and can sign for no other account. docs/links.md
-    shows its use from Python; the format of tokens is described in pipeline/capture/tokens.py.
+    It is derived from LOOPWIRE_TOKEN_KEYS (or the keys in DATA) and can sign for no other account; whether there is
+    such an account is asked of Kafka. docs/links.md shows its use from Python; the format of tokens is described in
+    pipeline/capture/tokens.py.
     """
     from pipeline.capture.tokens import signing_key  # noqa: PLC0415
 
     if not is_account(name):
         raise Mistake("an account's name is 1 to 40 of a-z, 0-9 and -")
-    kid, derived = signing_key(_token_keys(settings.read()), name)
+    read = settings.read()
+    kid, derived = signing_key(_token_keys(read), name)
+    if name not in {one.account for one in _known(read)}:
+        raise Mistake(f"there is no account {name}: `loopwire accounts list` shows those there are")
     text = base64.b64encode(derived).decode()
     if as_json:
         say_json({"account": name, "kid": kid, "key": text})

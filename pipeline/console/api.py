@@ -15,17 +15,19 @@ from pipeline import __version__
 from pipeline.console import docs, problems
 from pipeline.console.account_calls import AccountCalls
 from pipeline.console.attempt_calls import AttemptCalls
-from pipeline.console.calls import KEY, AccountCall, AdminCall, LargeCall, LinesCall
-from pipeline.console.console import Console, StoreAwayError
+from pipeline.console.calls import KEY, PREFIX, AccountCall, AdminCall, LargeCall, LinesCall
+from pipeline.console.console import Console, CrowdedError, StoreAwayError
 from pipeline.console.dead_calls import DeadCalls
+from pipeline.console.heads import Heads
 from pipeline.console.health import Health
 from pipeline.console.loop_calls import LoopCalls
 from pipeline.console.mail_calls import MailCalls
 from pipeline.console.measured import Measured
-from pipeline.console.openapi import HITS, LINES, PROBLEM, Api
+from pipeline.console.openapi import HITS, LINES, PROBLEM, TRACK, Api
 from pipeline.console.pages import routes as pages
 from pipeline.console.problems import Problem
 from pipeline.console.replay_calls import ReplayCalls
+from pipeline.console.shown import LinksShown
 from pipeline.console.user_calls import UserCalls
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ def build(console: Console) -> FastAPI:
     app.state.door = pages.add(app, console)
     _answer_problems(app)
     app.add_middleware(Measured, clock=console.effects.clock)
+    app.add_middleware(Heads)
     return app
 
 
@@ -134,7 +137,7 @@ def _hits(calls: MailCalls) -> APIRouter:
 
 def _track(calls: MailCalls) -> APIRouter:
     routes = _router(LargeCall, "Links")
-    routes.add_api_route("/track", calls.track, methods=["POST"], response_model_exclude_none=True)
+    routes.add_api_route("/track", calls.track, methods=["POST"], response_model=LinksShown, openapi_extra=TRACK)
     return routes
 
 
@@ -181,7 +184,7 @@ def _dead(calls: DeadCalls) -> APIRouter:
 
 
 def _router(kind: type[APIRoute], tag: str) -> APIRouter:
-    return APIRouter(prefix="/v1", tags=[tag], route_class=kind, dependencies=[KEY], responses={"default": PROBLEM})
+    return APIRouter(prefix=PREFIX, tags=[tag], route_class=kind, dependencies=[KEY], responses={"default": PROBLEM})
 
 
 async def _docs(request: Request) -> Response:
@@ -196,6 +199,7 @@ def _answer_problems(app: FastAPI) -> None:
     for kind in (KafkaException, BufferError, TimeoutError):
         app.add_exception_handler(kind, _unavailable)
     app.add_exception_handler(StoreAwayError, _no_store)
+    app.add_exception_handler(CrowdedError, _crowded)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -213,7 +217,8 @@ def _allowed(request: Request) -> str:
     """The methods of all calls at the address (RFC 9110 section 15.5.6); routing itself knows those of the first."""
     routes: list[BaseRoute] = request.app.routes
     scopes = [{**request.scope, "method": method} for method in METHODS]
-    return ", ".join(scope["method"] for scope in scopes if any(one.matches(scope)[0] is Match.FULL for one in routes))
+    found = {scope["method"] for scope in scopes if any(one.matches(scope)[0] is Match.FULL for one in routes)}
+    return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))  # a HEAD came here as a GET
 
 
 async def _invalid(_request: Request, wrong: Exception) -> Response:
@@ -234,6 +239,11 @@ async def _unavailable(request: Request, wrong: Exception) -> Response:
 async def _no_store(_request: Request, _wrong: Exception) -> Response:
     detail = "the store of attempts does not answer now: ask again"
     return problems.answer(Problem("no-store", detail, headers={"retry-after": "2"}))
+
+
+async def _crowded(_request: Request, _wrong: Exception) -> Response:
+    detail = "too many mails wait to be rewritten: send it again"
+    return problems.answer(Problem("crowded", detail, headers={"retry-after": "1"}))
 
 
 async def _fault(request: Request, wrong: Exception) -> Response:

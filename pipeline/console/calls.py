@@ -4,20 +4,20 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, ClassVar
 
-import msgspec
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
-from pipeline.console import accounts
+from pipeline.console import accounts, problems
 from pipeline.console.console import Console
 from pipeline.console.limits import BURST, RATE
 from pipeline.console.problems import Problem
 
 BODY_LIMIT = 64 * 1024
 LARGE_BODY_LIMIT = 4 * 1024 * 1024
+PREFIX = "/v1"  # of every call
 API_KEY = "API key"  # no user can have this name
 KEY = Depends(HTTPBearer(auto_error=False, description="an account's API key; the admin key for accounts"))
 
@@ -33,10 +33,7 @@ class Body(Request):
 
     async def json(self) -> Any:  # noqa: ANN401 (any JSON)
         """The body; Problem where it isn't JSON."""
-        try:
-            return msgspec.json.decode(await self.body())
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-            raise Problem("bad-json", f"the body is not JSON: {wrong}") from wrong
+        return problems.read_json(await self.body())
 
 
 class Call(APIRoute):
@@ -84,9 +81,14 @@ class AccountCall(Call):
 
 
 class LargeCall(AccountCall):
-    """An account's call whose body may be large."""
+    """An account's call whose body may be large, and which reads it itself, beside the event loop."""
 
     limit = LARGE_BODY_LIMIT
+
+    def checked(self, request: Request) -> Request:
+        """The request, its body bounded; Problem where that is sent as something else than JSON."""
+        _check_type(request, self.kinds)
+        return Body(request, self.limit)
 
 
 class LinesCall(AccountCall):
@@ -175,4 +177,5 @@ def _bounded(receive: Receive, limit: int) -> Receive:
 
 
 def _too_large(limit: int) -> Problem:
-    return Problem("too-large", f"the body is larger than {limit} bytes")
+    """What is left of the body is not read, so nothing can follow it on the connection (RFC 9110 section 15.5.14)."""
+    return Problem("too-large", f"the body is larger than {limit} bytes", headers={"connection": "close"})

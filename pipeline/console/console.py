@@ -106,6 +106,18 @@ class Hashes(Protocol):
         ...
 
 
+class CrowdedError(Exception):
+    """So much work waits that no more is taken now."""
+
+
+class Workbench(Protocol):
+    """Where long work is done beside the event loop."""
+
+    def do(self, size: int, work: Callable[[], Answer]) -> Awaitable[Answer]:
+        """What `work` makes of so many bytes; CrowdedError where too much waits."""
+        ...
+
+
 class Watcher(Protocol):
     """One who watches live."""
 
@@ -180,8 +192,8 @@ class System(Protocol):
 
 class Effects(NamedTuple):
     """The time (aware, UTC), a clock of seconds that never goes back, the randomness (so many bytes), one guarded GET
-    of an address, one guarded POST, what Kafka knows of the past, slow hashes, what happens now, and how
-    the installation stands.
+    of an address, one guarded POST, what Kafka knows of the past, slow hashes, long work beside the event loop, what
+    happens now, and how the installation stands.
     """
 
     now: Callable[[], datetime]
@@ -191,6 +203,7 @@ class Effects(NamedTuple):
     send: Send
     past: Past
     hashes: Hashes
+    workbench: Workbench
     watching: Watching
     system: System
 

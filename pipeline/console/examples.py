@@ -254,4 +254,5 @@ PROBLEMS: dict[Kind, Problem] = {
         "unavailable", "Kafka did not acknowledge it in time. It may still come: ask, or send it again"
     ),
     "no-store": Problem("no-store", "the store of attempts does not answer now: ask again"),
+    "crowded": Problem("crowded", "too many mails wait to be rewritten: send it again"),
 }

@@ -8,11 +8,11 @@ from pydantic import StringConstraints
 from pipeline.console import accounts, hits, profiles, track
 from pipeline.console.calls import Account
 from pipeline.console.console import Console
-from pipeline.console.forms import AccountForm, MailingForm, ProfileForm, TrackForm
+from pipeline.console.forms import AccountForm, MailingForm, ProfileForm
 from pipeline.console.lines import Lines, OneOrLines
 from pipeline.console.load import Load, read
 from pipeline.console.problems import Problem, Wrong
-from pipeline.console.shown import AccountShown, LinksShown, LoadShown
+from pipeline.console.shown import AccountShown, LoadShown
 from pipeline.model.ids import ID_PATTERN
 from pipeline.record import Record
 
@@ -88,11 +88,13 @@ class MailCalls:
         await self._directory.send(profiles.mailing_row(account, mailing, form))
         return Response(status_code=204)
 
-    async def track(self, account: Account, form: TrackForm) -> LinksShown:
+    async def track(self, account: Account, request: Request) -> Response:
         """The tracking links of one mail, and the mail with them in it.
 
         Of `html` every absolute http(s) link of an `a`, an `area` or a VML element is tracked, in Outlook's conditional
         comments, too, and the pixel goes before the last `</body>`; nothing else changes. Links that hold a
         placeholder such as `{{name}}`, `*|NAME|*` or `%name%` stay, as do those whose visible text is an address.
         """
-        return track.links(self._tracking, account, form, self._directory.picture.accounts[account].domains)
+        body, domains = await request.body(), self._directory.picture.accounts[account].domains
+        made = await self._effects.workbench.do(len(body), lambda: track.answer(self._tracking, account, body, domains))
+        return Response(made, media_type="application/json")

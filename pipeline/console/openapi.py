@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from pipeline.console.examples import EXAMPLES, PROBLEMS, Example
-from pipeline.console.forms import Form, HitByLink, HitLine, ProfileLine
+from pipeline.console.forms import Form, HitByLink, HitLine, ProfileLine, TrackForm
 from pipeline.console.problems import KINDS, MEDIA_TYPE, SCHEMA, Kind
 
 Json = dict[str, Any]
@@ -45,7 +45,7 @@ TAGS = {
 }
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 PROBLEM: Json = {"description": "A problem document (RFC 9457)", "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}}}
-LINE_FORMS: tuple[type[Form], ...] = (ProfileLine, HitLine, HitByLink)
+RAW_FORMS: tuple[type[Form], ...] = (ProfileLine, HitLine, HitByLink, TrackForm)  # of bodies that calls read themselves
 
 
 def _lines(description: str, *forms: type[Form]) -> Json:
@@ -60,12 +60,19 @@ def _lines(description: str, *forms: type[Form]) -> Json:
 
 LINES = _lines("One profile a line, each at most 64 KiB; as many lines as there are.", ProfileLine)
 HITS = _lines("One hit, or one a line, each at most 64 KiB; as many lines as there are.", HitLine, HitByLink)
+TRACK: Json = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TrackForm"}}},
+    }
+}
 
 # Beside those that follow from what a call takes.
 MORE: dict[str, tuple[Kind, ...]] = {
     "POST /v1/accounts": ("taken",),
     "POST /v1/accounts/{account}/users": ("taken",),
     "PUT /v1/accounts/{account}/domains": ("taken",),
+    "POST /v1/track": ("crowded",),
     "POST /v1/loops/{loop}/verify": ("changed", "unverifiable"),
     "POST /v1/loops/{loop}/test": ("unverified",),
     "POST /v1/loops/{loop}/replays": ("unverified", "busy"),
@@ -102,8 +109,8 @@ def completed(document: Json) -> Json:
     """The document with all that we know."""
     document["info"]["description"] = DESCRIPTION
     document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
-    lines = {form.__name__: form.model_json_schema() for form in LINE_FORMS}
-    document["components"]["schemas"] |= {"Problem": SCHEMA} | lines
+    raw = {form.__name__: form.model_json_schema() for form in RAW_FORMS}
+    document["components"]["schemas"] |= {"Problem": SCHEMA} | raw
     for call, operation in calls(document):
         operation["summary"] = re.split("[.;]", operation["description"])[0]
         _exemplify(operation, EXAMPLES.get(call, Example()))

@@ -30,6 +30,7 @@ Kind = Literal[
     "fault",
     "unavailable",
     "no-store",
+    "crowded",
 ]
 KINDS: dict[Kind, tuple[int, str]] = {
     "bad-request": (400, "The request can't be read"),
@@ -50,6 +51,7 @@ KINDS: dict[Kind, tuple[int, str]] = {
     "fault": (500, "A fault of ours"),
     "unavailable": (503, "Kafka does not answer"),
     "no-store": (503, "The store of attempts does not answer"),
+    "crowded": (503, "Too much waits already"),
 }
 OF_STATUS: dict[int, Kind] = {404: "not-found", 405: "method-not-allowed"}
 
@@ -111,6 +113,14 @@ def answer(problem: Problem) -> Response:
     """The problem as it goes out."""
     headers = {"cache-control": "no-store"} | dict(problem.headers or {})
     return Response(msgspec.json.encode(problem.document()), problem.status_code, headers, MEDIA_TYPE)
+
+
+def read_json(body: bytes) -> Any:  # noqa: ANN401 (any JSON)
+    """What the body says; Problem where it isn't JSON to the letter of RFC 8259."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
+        raise Problem("bad-json", f"the body is not JSON: {wrong}") from wrong
 
 
 def of_status(status: int, method: str, path: str, headers: Mapping[str, str] | None) -> Problem:

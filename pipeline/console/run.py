@@ -33,6 +33,7 @@ from pipeline.console.store.url import database_url
 from pipeline.console.stored_health import StoredHealth
 from pipeline.console.track import Tracking
 from pipeline.console.watching import Watching
+from pipeline.console.workbench import Workbench
 from pipeline.deliver.ladder import Ladder
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
@@ -59,6 +60,7 @@ class Parts(NamedTuple):
     database: Database
     recorder: Recorder
     hasher: Hasher
+    workbench: Workbench
     watching: Watching
     probing: Probing
 
@@ -98,6 +100,7 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
         await asyncio.to_thread(parts.recorder.stop)
         database.close()
         parts.hasher.close()
+        parts.workbench.close()
         parts.probing.close()
         await parts.watching.close()
 
@@ -142,7 +145,9 @@ def _parts(kafka: Kafka, outbox: Outbox, calls: Calls, database: Database, stage
     recorder = Recorder(kafka, database, lambda: microseconds(datetime.now(UTC)))
     follower = Follower(kafka, directory.take)
     past, watching, probing = Past(kafka), Watching(kafka), Probing(kafka, stages)
-    return Parts(outbox, directory, follower, Fetcher(calls), past, database, recorder, Hasher(), watching, probing)
+    return Parts(
+        outbox, directory, follower, Fetcher(calls), past, database, recorder, Hasher(), Workbench(), watching, probing
+    )
 
 
 def _stages(settings: Settings) -> dict[str, str]:
@@ -167,6 +172,7 @@ def _console(settings: Settings, parts: Parts, stop: asyncio.Event) -> Console:
             parts.fetcher.send,
             parts.past,
             parts.hasher,
+            parts.workbench,
             parts.watching,
             parts.probing,
         ),

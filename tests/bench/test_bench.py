@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import enrich
+from tests.bench import capture, enrich
 from tests.bench.__main__ import BENCHMARKS
 from tests.bench.figures import Implausible, Run, compared, delays, percentiles, told
 from tests.bench.processes import ROOT, Missing, tool
@@ -58,6 +58,14 @@ def test_a_benchmark_that_does_not_exist_is_one_line() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     there = "capture, enrich, deliver, line, tables, isolation, loops"
     assert done.stderr == f"bench: there is no benchmark coffee: there are {there}\n"
+
+
+def test_answers_of_the_disk_are_not_counted_as_acked_and_many_make_the_figure_worthless() -> None:
+    run = Run(10_000, 10.0, 5.0)
+    assert capture.acked(run, 0) == run
+    assert capture.acked(run, 500) == run._replace(n=9_500)
+    with pytest.raises(Implausible, match=r"^capture: 501 of 10000 answers came from the spool, not after"):
+        capture.acked(run, 501)
 
 
 def test_a_figure_is_the_median_of_its_runs_beside_the_baselines_and_the_sum_of_their_work() -> None:

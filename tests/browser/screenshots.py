@@ -83,10 +83,13 @@ def tour(page: Page, one: Cast) -> Iterator[str]:
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/loops")
     yield "viewer-loops"
-    page.goto(f"/loops/{one.loops['shop']}/verify")
-    yield "viewer-verify"
-    page.goto("/loops/new")
-    yield "viewer-403"
+    for name, path in (
+        ("verify", f"/loops/{one.loops['shop']}/verify"),
+        ("403", "/loops/new"),
+        ("choices", "/settings"),
+    ):
+        page.goto(path)
+        yield f"viewer-{name}"
     page.context.clear_cookies()
     sign_in(page, one.key)
     yield "loops"
@@ -131,12 +134,29 @@ def _beyond_loops(page: Page) -> Iterator[str]:
     yield "recipients"
     page.goto("/recipients")
     yield "recipients-none-asked"
+    page.goto("/settings")
+    page.get_by_label("Mailings that register nothing").fill("works-council\nspring sale")
+    page.get_by_role("button", name="Save").click()
+    yield "choices-wrong"
+    page.get_by_label("Mailings that register nothing").fill("works-council")
+    page.get_by_label("Keep less of readers").check()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("status").wait_for()
+    yield "choices"
     page.context.clear_cookies()
     page.goto("/login")
     page.get_by_label("API key").fill(ADMIN)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("heading", name="System").wait_for()
     yield "system"
+    page.get_by_role("link", name="acme").click()
+    page.get_by_label("Domains", exact=True).fill("t.acme.example\nftp://t.acme.example")
+    page.get_by_role("button", name="Save").click()
+    yield "domains-wrong"
+    page.get_by_label("Domains", exact=True).fill("t.acme.example\nhttp://links.acme.example:8080")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("status").wait_for()
+    yield "domains"
 
 
 def _of_a_loop(page: Page, shop: str) -> Iterator[str]:

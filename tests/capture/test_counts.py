@@ -1,5 +1,8 @@
 """Every worker counts in its own row, and any of them shows the sum."""
 
+from pathlib import Path
+from typing import get_args
+
 from pipeline import __version__
 from pipeline.capture import counts
 
@@ -22,8 +25,10 @@ def test_prometheus_reads_the_sum_of_all_workers() -> None:
     counts.head(one)
     counts.late(two)
     counts.stands(one, counts.Standing(waiting=5))
-    counts.stands(one, counts.Standing(10, 2, 20, 300, 4_000, 7.0))
-    counts.stands(two, counts.Standing(1, 1, 2, 30, 4_000, 9.4))
+    for counted in [one] * 10 + [two]:
+        counts.drained(counted)
+    counts.stands(one, counts.Standing(2, 20, 300, 4_000, 7.0))
+    counts.stands(two, counts.Standing(1, 2, 30, 4_000, 9.4))
     shown = counts.text([one, two])
     assert [line for line in shown.splitlines() if not line.endswith(" 0")] == [
         "# HELP loopwire_capture_requests_total Requests by kind and outcome.",
@@ -68,6 +73,23 @@ def test_prometheus_reads_the_sum_of_all_workers() -> None:
         f'loopwire_capture_build{{version="{__version__}"}} 1',
     ]
     assert shown.endswith("\n")
+
+
+def test_what_a_killed_worker_counted_stays_when_another_takes_its_seat() -> None:
+    [seat] = rows(1)
+    counts.drained(seat)
+    counts.stands(seat, counts.Standing(waiting=3))
+    counts.stands(seat, counts.Standing())
+    shown = counts.text([seat])
+    assert "loopwire_capture_drained_total 1\n" in shown
+    assert "loopwire_capture_waiting 0\n" in shown
+
+
+def test_each_metric_is_explained_to_who_operates_it() -> None:
+    page = (Path(__file__).parents[2] / "deploy" / "README.md").read_text()
+    shown = {line.split()[2] for line in counts.text(rows(1)).splitlines() if line.startswith("# TYPE")}
+    assert len(shown) == len(get_args(counts.Metric))
+    assert {name for name in shown if f"\n| `{name}` |" not in page} == set()
 
 
 def test_what_never_happened_is_shown_as_0() -> None:

@@ -181,6 +181,37 @@ def test_under_overload_connections_wait_and_no_hit_is_lost() -> None:
             assert (response.status, response.getheader("loopwire-hit")) == (200, None)
 
 
+def limited(port: int, files: int) -> "subprocess.Popen[str]":
+    """A stage that may open so many files and no more."""
+    command = ["sh", "-c", f"ulimit -n {files}; exec {sys.executable} -m tests.capture.stage capture"]
+    return subprocess.Popen(command, env=environment(port, 1), stderr=subprocess.PIPE, text=True)
+
+
+def test_with_few_open_files_it_takes_fewer_connections_and_says_so() -> None:
+    stage = Stage(port := free_port(), limited(port, 300))
+    try:
+        until(stage.ready)
+        line = "capture: the limit of open files (ulimit -Hn) is 300: a worker takes 172 connections, not 4096, "
+        assert [said for said in stage.lines if said.startswith(line)] != []
+        with ExitStack() as held:
+            taken = [held.enter_context(connected(port)) for _ in range(172)]
+            assert {got(one, PIXEL)[0] for one in taken} == {200}
+            with connected(port) as late:
+                late.request("GET", PIXEL)
+                assert not select.select([late.sock], [], [], 0.5)[0], "it waits where the kernel keeps it"
+                taken[0].close()
+                assert late.getresponse().status == 200
+    finally:
+        stage.end()
+
+
+def test_with_too_few_open_files_it_does_not_start() -> None:
+    process = limited(free_port(), 100)
+    _, said = process.communicate(timeout=SECONDS)
+    assert (process.returncode, said.count("\n")) == (1, 1)
+    assert said.startswith("capture: the limit of open files (ulimit -Hn) is 100: it needs 256, and 4224 for all")
+
+
 def test_a_killed_worker_is_started_again_with_a_line_that_says_so() -> None:
     with running(2) as stage:
         victim = stage.workers[0]
@@ -231,6 +262,15 @@ def test_sigterm_waits_for_what_is_under_way_and_takes_no_more() -> None:
         assert (response.status, response.getheader("loopwire-hit"), len(response.read())) == (200, None, 43)
         assert stage.process.wait(5) == 0
         assert closed(idle)
+
+
+def test_sigterm_closes_a_connection_whose_request_never_ends() -> None:
+    with running(1) as stage, socket.create_connection(("127.0.0.1", stage.port), timeout=SECONDS) as half:
+        half.sendall(f"GET {PIXEL} HTTP/1.1\r\nHost: t\r\nX-Half:".encode())
+        stage.process.terminate()
+        assert stage.process.wait(5) == 0
+        with suppress(ConnectionResetError):  # the kernel's word for bytes that nobody read
+            assert half.recv(100) == b""
 
 
 def test_ctrl_c_ends_it_in_order() -> None:

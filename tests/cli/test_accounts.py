@@ -52,6 +52,19 @@ def test_with_an_account_s_key_alone_the_admin_key_is_asked_for(served: Api, loo
     assert len(err.splitlines()) == 1
 
 
+@pytest.fixture
+def shop_alone(cluster_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Kafka that knows of one account."""
+    monkeypatch.setenv("LOOPWIRE_KAFKA", cluster_settings.kafka)
+    monkeypatch.setenv("LOOPWIRE_TOPIC_PREFIX", cluster_settings.topic_prefix)
+    kafka = Cluster(cluster_settings)
+    producer = kafka.producer()
+    row = Account(account="shop", keys=[], created=datetime(2026, 3, 20, tzinfo=UTC))
+    producer.produce(kafka.full(topics.ACCOUNTS), msgspec.json.encode(row), b"shop")
+    assert producer.flush(30) == 0
+
+
+@pytest.mark.usefixtures("shop_alone")
 def test_the_key_of_a_sender_signs_what_capture_reads(loopwire: Loopwire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOOPWIRE_TOKEN_KEYS", TOKEN_KEYS)
     code, out, err = loopwire("accounts", "key", "shop")
@@ -76,11 +89,21 @@ def test_a_key_made_before_is_taken_and_none_is_made(
     assert not data.exists()
     data.mkdir()
     (data / "token_keys").write_text(TOKEN_KEYS + "\n")
+    shop = Account(account="shop", keys=[], created=datetime(2026, 3, 20, tzinfo=UTC))
+    monkeypatch.setattr("pipeline.cli.accounts._known", lambda _settings: [shop])
     assert loopwire("accounts", "key", "shop")[1].startswith("k2:")
     (data / "token_keys").write_text("nonsense\n")
     code, _, err = loopwire("accounts", "key", "shop")
     assert code == 1
     assert err.startswith(f"loopwire: {data}/token_keys: must be kid:base64,... with a kid of ")
+
+
+@pytest.mark.usefixtures("shop_alone")
+def test_a_name_that_is_no_account_has_no_key(loopwire: Loopwire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOPWIRE_TOKEN_KEYS", TOKEN_KEYS)
+    assert loopwire("accounts", "key", "shpo") == (
+        1, "", "loopwire: there is no account shpo: `loopwire accounts list` shows those there are\n",
+    )  # fmt: skip
 
 
 def test_a_name_that_is_none_has_no_key(loopwire: Loopwire) -> None:

@@ -91,7 +91,20 @@ def test_what_cannot_be_answered_gets_a_problem(
 def test_a_body_of_unknown_length_is_bounded_too(given: Given) -> None:
     console, key = given
     chunks = (b" " * 10_000 for _ in range(10))
-    assert console.call("POST", "/v1/loops", key, data=chunks, headers=dict(JSON)).status_code == 413
+    answer = console.call("POST", "/v1/loops", key, data=chunks, headers=dict(JSON))
+    assert (answer.status_code, answer.headers["connection"]) == (413, "close")
+
+
+@pytest.mark.parametrize("path", ["/v1/loops", "/v1/loops/lp_none", "/v1/privacy", "/v1/nothing", "/v1/track"])
+def test_head_is_answered_as_get_without_the_body(given: Given, path: str) -> None:
+    console, key = given
+    answers = [console.call(method, path, key) for method in ("GET", "HEAD")]
+    told = [
+        (one.status_code, {name: value for name, value in one.headers.items() if name != "date"}) for one in answers
+    ]
+    assert told[0] == told[1]
+    assert answers[1].content == b""
+    assert console.call("HEAD", path).status_code == console.call("GET", path).status_code
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
@@ -113,9 +126,10 @@ def test_a_body_whose_type_is_not_told_is_read_as_json(given: Given) -> None:
     ("path", "allowed"),
     [
         ("/live", "GET, HEAD"),
-        ("/v1/loops", "GET, POST"),
-        ("/v1/loops/lp_a", "DELETE, GET, PATCH"),
-        ("/v1/replays/rp_a", "DELETE, GET"),
+        ("/v1/loops", "GET, HEAD, POST"),
+        ("/v1/loops/lp_a", "DELETE, GET, HEAD, PATCH"),
+        ("/v1/replays/rp_a", "DELETE, GET, HEAD"),
+        ("/v1/track", "POST"),
     ],
 )
 def test_a_405_says_all_there_is(given: Given, path: str, allowed: str) -> None:

@@ -22,6 +22,7 @@ SIGNED_IN = [
     ("GET", "/loops"),
     ("GET", "/watch"),
     ("GET", "/recipients"),
+    ("GET", "/settings"),
     ("GET", "/loops/{loop}"),
     ("GET", "/loops/{loop}/file"),
     ("GET", "/loops/{loop}/verify"),
@@ -52,9 +53,15 @@ CHANGES = [
     ("POST", "/loops/{loop}/dead/purge"),
     ("POST", "/loops/{loop}/replays"),
     ("POST", "/loops/{loop}/replays/{replay}/cancel"),
+    ("POST", "/settings"),
 ]
-# Asked by tests of their own: one does not end, the other is the operator's.
-APART = [("GET", "/watch/stream"), ("GET", "/system")]
+# Asked by tests of their own: one does not end, the others are the operator's.
+APART = [
+    ("GET", "/watch/stream"),
+    ("GET", "/system"),
+    ("GET", "/system/accounts/{account}"),
+    ("POST", "/system/accounts/{account}"),
+]
 
 
 class Cast(NamedTuple):
@@ -105,7 +112,7 @@ def test_the_tables_have_every_page() -> None:
 def test_without_a_session_every_page_leads_to_the_sign_in(cast: Cast, method: str, path: str) -> None:
     status, _, headers = cast.ask(Visitor(cast.console), method, path)
     assert status == 303
-    assert re.fullmatch(r"/login(\?next=%2F(loops[%\w]*|watch|recipients))?", headers["location"])
+    assert re.fullmatch(r"/login(\?next=%2F(loops[%\w]*|watch|recipients|settings))?", headers["location"])
     assert ("next" in headers["location"]) == (method == "GET")
 
 
@@ -128,7 +135,7 @@ def test_a_viewer_sees_all_and_no_button_that_changes(cast: Cast, method: str, p
         "/recipients",
     }
     assert "/loops/new" not in text
-    assert "/settings" not in text or "steps" in text
+    assert cast.path("/loops/{loop}/settings") not in text or "steps" in text
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in SIGNED_IN + CHANGES if "{loop}" in one[1]])
@@ -208,3 +215,4 @@ def test_a_body_that_is_no_form_or_too_large_gets_a_page(cast: Cast) -> None:
         finally:
             cast.editor.session.close()  # no other call of this visitor finds a connection that is being closed
         assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert answer.headers.get("connection") == ("close" if status == 413 else None)

@@ -8,27 +8,32 @@ from contextlib import contextmanager, suppress
 
 from pipeline.capture.tokens import Link, sign
 
-CONNECTIONS = 64
-PACE = 2_000  # hits a second at most: more would only make what a broker that is away has to catch up with longer
 PROFILES = 48  # some on each of the 12 partitions
 SECONDS = 60.0
+PARTS = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
 class Readers:
-    """Keeps `CONNECTIONS` connections open to a port and asks on each, one mail after another, until stopped.
+    """Keeps `connections` open to a port and asks on each, one mail after another, until stopped.
 
-    A mail whose reader got no answer is not opened again: so each message has one hit, and one id.
+    A mail whose reader got no answer is not opened again: so each message has one hit, and one id. `pace` is how many
+    hits a second come at most: more would only make what a broker that is away has to catch up with longer.
+    `signing` is the key's id and the key.
     """
 
-    def __init__(self, port: int, kid: str, key: bytes) -> None:
+    def __init__(self, port: int, signing: tuple[str, bytes], connections: int, pace: int) -> None:
         self._port = port
-        self._signing = kid, key
+        self._signing = signing
+        self._connections = connections
+        self._pace = pace
         self._count = 0
         self._ending = False
         self.safe: dict[str, float] = {}  # message -> when it was answered
         self.lost: set[str] = set()
         self.broken = 0  # connections that ended without an answer
-        self.slowest = 0.0
+        self.reset = 0  # those of them that were not closed in order
+        self.took: list[float] = []  # seconds to each answer
+        self.torn = 0  # answers that ended in their middle
 
     @contextmanager
     def reading(self) -> Iterator["Readers"]:
@@ -46,8 +51,13 @@ class Readers:
         wanted = len(self.safe) + len(self.lost) + hits
         until(lambda: len(self.safe) + len(self.lost) >= wanted)
 
+    def times(self, since: int = 0) -> str:
+        """How long the answers from there on took."""
+        took = sorted(self.took[since:])
+        return ", ".join(f"{name} {1000 * took[int(part * (len(took) - 1))]:.0f} ms" for name, part in PARTS.items())
+
     async def _read(self) -> None:
-        await asyncio.gather(*(self._one() for _ in range(CONNECTIONS)))
+        await asyncio.gather(*(self._one() for _ in range(self._connections)))
 
     async def _one(self) -> None:
         while not self._ending:
@@ -59,8 +69,12 @@ class Readers:
             try:
                 while not self._ending and await self._opened(asking, writing):
                     pass
-            except (OSError, asyncio.IncompleteReadError):
+            except asyncio.IncompleteReadError as ended:
                 self.broken += 1
+                self.torn += bool(ended.partial)
+            except OSError:
+                self.broken += 1
+                self.reset += 1
             finally:
                 writing.close()
                 with suppress(OSError):
@@ -72,15 +86,18 @@ class Readers:
         token = sign(Link("acme", f"p-{hash(message) % PROFILES}", "spring", message), "open", *self._signing)
         writing.write(f"GET /o/{token}.gif HTTP/1.1\r\nHost: t\r\n\r\n".encode())
         head = (await asking.readuntil(b"\r\n\r\n")).lower()
-        await asking.readexactly(43)
+        try:
+            await asking.readexactly(43)
+        except asyncio.IncompleteReadError as ended:
+            raise asyncio.IncompleteReadError(head + ended.partial, None) from ended
         assert head.startswith(b"http/1.1 200 "), head
         took = time.monotonic() - began
-        self.slowest = max(self.slowest, took)
+        self.took.append(took)
         if b"loopwire-hit: lost" in head:
             self.lost.add(message)
         else:
-            self.safe[message] = time.monotonic()
-        await asyncio.sleep(max(0.0, CONNECTIONS / PACE - took))
+            self.safe[message] = time.time()
+        await asyncio.sleep(max(0.0, self._connections / self._pace - took))
         return b"connection: close" not in head
 
     def _next(self) -> str:

@@ -7,6 +7,7 @@ from pipeline.console.console import Console
 from pipeline.console.pages import refused
 from pipeline.console.pages.assets import Assets
 from pipeline.console.pages.attempt_pages import AttemptPages
+from pipeline.console.pages.choices import ChoicePages
 from pipeline.console.pages.dead_pages import DeadPages
 from pipeline.console.pages.door import Door, Page
 from pipeline.console.pages.live import LivePages
@@ -40,7 +41,7 @@ def pages(console: Console, door: Door, views: Views) -> list[Page]:
     entry, every = SignIn(console, door, views), LoopListPages(console, door, views)
     new, one = NewLoopPages(console, door, views), LoopPages(console, door, views)
     attempts, replays = AttemptPages(console, door, views), ReplayPages(console, door, views)
-    dead = DeadPages(console, door, views)
+    dead, choices = DeadPages(console, door, views), ChoicePages(console, door, views)
     recipients, live, system = (
         RecipientPages(console, views),
         LivePages(console, door, views),
@@ -55,7 +56,11 @@ def pages(console: Console, door: Door, views: Views) -> list[Page]:
         Page("GET", "/watch", live.show),
         Page("GET", "/watch/stream", live.stream),
         Page("GET", "/recipients", recipients.find),
+        Page("GET", "/settings", choices.settings),
+        Page("POST", "/settings", choices.save_privacy, changes=True),
         Page("GET", "/system", system.show, operators=True),
+        Page("GET", "/system/accounts/{account}", choices.domains, operators=True),
+        Page("POST", "/system/accounts/{account}", choices.save_domains, operators=True),
         Page("GET", "/loops", every.every),
         Page("GET", "/loops/new", new.form, changes=True),
         Page("POST", "/loops/new", new.create, changes=True),

@@ -27,9 +27,16 @@ NAVIGATION = (
     Tab("Loops", "/loops"),
     Tab("Live", "/watch"),
     Tab("Recipients", "/recipients"),
+    Tab("Settings", "/settings"),
     Tab("System", "/system", operators=True),
 )
-LABELS = {"key_id": "DNS name of the key", "url": "address", "max_in_flight": "POSTs at once", "rate": "POSTs a second"}
+LABELS = {
+    "unregistered": "mailings that register nothing",
+    "key_id": "DNS name of the key",
+    "url": "address",
+    "max_in_flight": "POSTs at once",
+    "rate": "POSTs a second",
+}
 LOOP_TABS = (
     Tab("Overview", ""),
     Tab("Attempts", "/attempts"),
