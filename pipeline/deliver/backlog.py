@@ -1,42 +1,13 @@
-"""A backlog is what was fetched of one partition and not begun: jobs, each of which knows where it came from."""
+"""A backlog is what was fetched of one partition and not begun."""
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic
 
-from pipeline.model.deliveries import Delivery
-from pipeline.record import Record
-
-Mark = TypeVar("Mark")
+from pipeline.deliver.jobs import Job, Mark
 
 HIGH, HIGH_BYTES = 200, 1024 * 1024  # records at hand, or bytes of them, from which a partition is paused
 LOW, LOW_BYTES = 50, 256 * 1024  # and below which it is resumed
-
-
-@dataclass(eq=False, slots=True)
-class Job(Generic[Mark]):
-    """A delivery, or the dead letter of a record that held none; `mark` is what the World knows it by.
-
-    One that is `past`, of a replay or missed and sent later, lets what happens now go first. `size` is bytes.
-    """
-
-    what: Delivery | Record
-    mark: Mark
-    past: bool = False
-    size: int = 0
-    offset: int = 0
-    number: int = 0  # of its partition
-    profile: str = ""  # whose event it is, where its loop is ordered
-    until: float = 0.0  # how long it waits where it is, by the clock that is never set
-    began: float = 0.0  # its POST
-    quick: bool = False  # whether its slot is one of the quick
-
-    @property
-    def delivery(self) -> Delivery:
-        """What it is, where it is no dead letter."""
-        if isinstance(self.what, Record):
-            raise TypeError("a dead letter is no delivery")
-        return self.what
 
 
 @dataclass(slots=True)

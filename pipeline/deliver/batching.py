@@ -12,12 +12,12 @@ from typing import Generic, NamedTuple
 import msgspec
 
 from pipeline import topics
-from pipeline.deliver.backlog import Job
 from pipeline.deliver.batches import batch, recorded
 from pipeline.deliver.body import body_of, names
 from pipeline.deliver.gathering import LARGEST_RECORD, Gathering, Weight
+from pipeline.deliver.jobs import Job, Mark, Place
 from pipeline.deliver.recorded import SOURCES, Recorded
-from pipeline.deliver.world import Mark, Place, World
+from pipeline.deliver.world import World
 from pipeline.model.deliveries import Delivery
 from pipeline.model.events import Event
 from pipeline.model.loops import Loop

@@ -1,14 +1,11 @@
-"""What dispatch can't decide by itself: clocks, the network and Kafka, which tests replace."""
+"""What dispatch can't decide by itself: clocks, network and Kafka, as it asks for them; tests replace it."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from pipeline.deliver.backlog import Job
+from pipeline.deliver.jobs import Job, Mark, Place
 from pipeline.deliver.stage import Post
 from pipeline.record import Record
-
-Place = tuple[str, int]
-Mark = TypeVar("Mark")
 
 
 class World(Protocol[Mark]):

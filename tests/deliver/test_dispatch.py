@@ -14,15 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.deliver import breaker, lanes
-from pipeline.deliver.backlog import HIGH, HIGH_BYTES, LOW, Job
+from pipeline.deliver.backlog import HIGH, HIGH_BYTES, LOW
 from pipeline.deliver.cap import START
-from pipeline.deliver.dispatch import TIDY, Dispatch
+from pipeline.deliver.dispatch import Dispatch
+from pipeline.deliver.jobs import Job, Place
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.lanes import IN_FLIGHT, QUEUE
 from pipeline.deliver.room import Room
+from pipeline.deliver.roster import TIDY
 from pipeline.deliver.stage import Post, Sent
 from pipeline.deliver.verdict import Reply
-from pipeline.deliver.world import Place
 from pipeline.model.deliveries import Delivery, Timings
 from pipeline.model.ids import delivery_id
 from pipeline.model.standing import Standings
@@ -618,6 +619,20 @@ def test_memory_is_bounded_by_bytes(world: World) -> None:
         if backlog.paused:
             world.advance(1)
     assert world.paused[:1] in ([], [True])
+
+
+def test_what_waits_for_fifty_hanging_servers_keeps_nobody_else_out(world: World) -> None:
+    world.dispatch.room = Room(limit=100_000)
+    for number in range(50):
+        hangs = world.loop(f"hangs-{number}", max_in_flight=1)
+        jobs = [Job(_delivery(hangs, str(each)), 5 * number + each, size=400) for each in range(5)]
+        world.dispatch.take(("deliveries", 0), jobs)
+    for _ in range(100):
+        world.advance(0.2)
+    assert world.dispatch.room.bytes > 70_000, "what may wait for them does"
+    world.loop("new")
+    world.dispatch.take(("deliveries", 1), [Job(_delivery("new"), 1000, size=400)])
+    assert 1000 in world.posts
 
 
 def test_what_was_learned_of_a_server_that_gets_nothing_is_forgotten(world: World) -> None:
