@@ -24,7 +24,7 @@ VERSION = re.compile(r'^loopwire_(?:capture_)?build\{version="([^"]{1,40})"\}', 
 GROUPS = {
     "loopwire-enrich": (topics.HITS,),
     "loopwire-route": (topics.EVENTS,),
-    "loopwire-deliver": (topics.DELIVERIES, topics.DELIVERIES_RETRY, topics.REPLAYS),
+    "loopwire-deliver": (topics.DELIVERIES, topics.BATCHES, topics.DELIVERIES_RETRY, topics.REPLAYS),
 }
 
 
