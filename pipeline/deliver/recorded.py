@@ -13,12 +13,12 @@ import msgspec
 
 from pipeline import topics
 from pipeline.deliver.batches import narrowed
+from pipeline.deliver.jobs import Place
 from pipeline.model.deliveries import Delivery
 
 SOURCES = frozenset({topics.DELIVERIES, topics.REPLAYS})
 REMEMBERED = 20_000  # places of a partition that are committed: a worker that lost it may still write
 
-Place = tuple[str, int]
 Safe = Callable[[Place], int | None]  # the offset of a place below which all is done with, as far as that is known
 
 
