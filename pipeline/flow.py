@@ -5,6 +5,7 @@ from typing import NamedTuple
 from pipeline.topics import (
     ACCOUNTS,
     ATTEMPTS,
+    BATCHES,
     DELIVERIES,
     DELIVERIES_DEAD,
     DELIVERIES_RETRY,
@@ -38,8 +39,8 @@ FLOW = (
     Stage("route", "finds the loops that want an event, now or in a replay", "route/matching.py",
           (EVENTS,), (LOOPS, LOOP_STATES, REPLAY_STATES), (DELIVERIES, REPLAYS, LOOP_STATES, REPLAY_STATES, HITS_DEAD)),
     Stage("deliver", "posts, signed, and judges the answer", "deliver/verdict.py",
-          (DELIVERIES, DELIVERIES_RETRY, REPLAYS), (LOOPS, LOOP_STATES),
-          (DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS, EVENTS)),
+          (DELIVERIES, BATCHES, DELIVERIES_RETRY, REPLAYS), (LOOPS, LOOP_STATES),
+          (BATCHES, DELIVERIES_RETRY, DELIVERIES_DEAD, LOOP_STATES, ATTEMPTS, EVENTS)),
     Stage("console", "takes profiles, mailings and loops by API, shows attempts", "console/api.py",
           (ATTEMPTS, DELIVERIES_DEAD), (ACCOUNTS, LOOPS, LOOP_STATES, REPLAY_STATES),
           (ACCOUNTS, LOOPS, REPLAY_STATES, PROFILES, TAGS, HITS, EVENTS, REPLAYS, DELIVERIES_RETRY,

@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from pipeline.settings import SettingsError
 
+JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"
 
 
@@ -16,8 +17,10 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
 
-def serve(host: str, port: int, ready: Callable[[], bool]) -> ThreadingHTTPServer:
-    """Serves on a thread of its own; `ready` decides between 200 and 503 of /ready.
+def serve(
+    host: str, port: int, ready: Callable[[], bool], more: Callable[[str], bytes | None] = lambda _path: None
+) -> ThreadingHTTPServer:
+    """Serves on a thread of its own; `ready` decides between 200 and 503 of /ready; `more` has JSON for other paths.
 
     SettingsError where the port is taken.
     """
@@ -27,7 +30,7 @@ def serve(host: str, port: int, ready: Callable[[], bool]) -> ThreadingHTTPServe
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            status, kind, body = _answer(self.path, ready)
+            status, kind, body = _answer(self.path, ready, more)
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -45,7 +48,7 @@ def serve(host: str, port: int, ready: Callable[[], bool]) -> ThreadingHTTPServe
     return server
 
 
-def _answer(path: str, ready: Callable[[], bool]) -> tuple[int, str, bytes]:
+def _answer(path: str, ready: Callable[[], bool], more: Callable[[str], bytes | None]) -> tuple[int, str, bytes]:
     match path.partition("?")[0]:
         case "/live":
             return 200, PLAIN, b"live\n"
@@ -53,5 +56,7 @@ def _answer(path: str, ready: Callable[[], bool]) -> tuple[int, str, bytes]:
             return (200, PLAIN, b"ready\n") if ready() else (503, PLAIN, b"not ready\n")
         case "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest()
+        case other if (told := more(other)) is not None:
+            return 200, JSON, told
         case _:
             return 404, PLAIN, b"there is /live, /ready and /metrics\n"

@@ -91,6 +91,7 @@ class Handle:
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.PROXY, guard.proxy)  # set even if empty: the environment's proxies are not ours
         curl.setopt(pycurl.NOPROXY, "" if guard.proxy else "*")
+        # PIPEWAIT stays off: a burst to a new HTTP/1.1 server would wait for its first answer, or time out unsent.
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
         curl.setopt(pycurl.USERAGENT, USER_AGENT)
         curl.setopt(pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where())
@@ -205,6 +206,7 @@ class Calls:
         self._done: dict[pycurl.Curl, tuple[Handle, Callable[[Answer], None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, int] = {}
+        self._left: set[int] = set()  # sockets that are looked at once more
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, KEPT_CONNECTIONS)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
@@ -273,10 +275,26 @@ class Calls:
     def _finish(self, curl: pycurl.Curl, code: int = 0, message: str = "") -> None:
         handle, done = self._done.pop(curl)
         answer = handle.answer(code, message)
+        if curl.getinfo(pycurl.INFO_HTTP_VERSION) > pycurl.CURL_HTTP_VERSION_1_1:
+            self._leave(curl.getinfo(pycurl.ACTIVESOCKET))
         self._multi.remove_handle(curl)
         handle.rest()
         self._idle.append(handle)
         done(answer)
+
+    def _leave(self, fd: int) -> None:
+        """Of an HTTP/2 connection libcurl reads no further than to the end of the answer it waits for.
+
+        What it took from the socket beyond that may be another's answer, of which the socket tells no more.
+        """
+        if fd not in self._left:
+            self._left.add(fd)
+            self._loop.call_soon(self._look_again, fd)
+
+    def _look_again(self, fd: int) -> None:
+        self._left.discard(fd)
+        if fd in self._watched:
+            self._act(fd, pycurl.CSELECT_IN)
 
 
 def _unfit(url: str, guard: Guard) -> str | None:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from pipeline import settings
@@ -15,6 +16,10 @@ from tests import brokers
 
 CHOICE = pytest.StashKey[brokers.Choice]()
 _given: set[int] = set()
+
+# No speed is asserted: an example takes as long as a machine that is busy lets it take.
+hypothesis.settings.register_profile("loopwire", deadline=None)
+hypothesis.settings.load_profile("loopwire")
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str:

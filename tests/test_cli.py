@@ -85,9 +85,9 @@ route    finds the loops that want an event, now or in a replay  (route/matching
   writes deliveries, replays, loop-states, replay-states, hits-dead
 
 deliver  posts, signed, and judges the answer  (deliver/verdict.py)
-  reads  deliveries, deliveries-retry, replays
+  reads  deliveries, batches, deliveries-retry, replays
   tables loops, loop-states
-  writes deliveries-retry, deliveries-dead, loop-states, attempts, events
+  writes batches, deliveries-retry, deliveries-dead, loop-states, attempts, events
 
 console  takes profiles, mailings and loops by API, shows attempts  (console/api.py)
   reads  attempts, deliveries-dead
@@ -118,7 +118,7 @@ def test_the_declared_topics_are_listed_under_their_prefix() -> None:
     code, out, err = _run("topics", "list", LOOPWIRE_TOPIC_PREFIX="x-", LOOPWIRE_RETRY_LADDER="5s,1m")
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()] == [
-        "x-accounts", "x-attempts", "x-deliveries", "x-deliveries-dead", "x-deliveries-retry-5s",
+        "x-accounts", "x-attempts", "x-batches", "x-deliveries", "x-deliveries-dead", "x-deliveries-retry-5s",
         "x-deliveries-retry-1m", "x-events", "x-hits", "x-hits-dead", "x-loop-states", "x-loops", "x-profiles",
         "x-replay-states", "x-replays", "x-tags",
     ]  # fmt: skip
@@ -239,7 +239,7 @@ def test_a_cluster_is_planned_applied_and_needs_nothing_more(kafka_address: str)
     here = {"LOOPWIRE_KAFKA": kafka_address, "LOOPWIRE_TOPIC_PREFIX": f"cli-{os.getpid()}-",
             "LOOPWIRE_TOPIC_PARTITIONS": "2", "LOOPWIRE_RETRY_LADDER": "5s"}  # fmt: skip
     code, out, err = _run("topics", "plan", **here)
-    assert (code, err, len(out.splitlines())) == (0, "", 14)
+    assert (code, err, len(out.splitlines())) == (0, "", 15)
     assert {line.split()[0] for line in out.splitlines()} == {"create"}
     assert _run("topics", "apply", **here) == (0, out, "")
     assert _run("topics", "apply", **here) == (0, "nothing to do: the cluster has all topics as declared\n", "")

@@ -39,6 +39,9 @@ DOORS = {
     "capture.draining": "sends what is on the disk for capture's run.py",
     "capture.following": "follows what accounts chose, on a thread, for capture's run.py",
     "console.follower": "reads topics on a thread for console's run.py",
+    "deliver.wire": "posts, produces and tells the time for deliver's run.py",
+    "deliver.pulse": "takes how late deliver's event loop is",
+    "deliver.deliveries": "reads deliveries on a thread for deliver's run.py",
     "deliver.recall": "reads what waits for ordered loops for deliver's run.py",
     "deliver.rechecks": "looks for verification files again for deliver's run.py",
     "console.watching": "reads what happens now for console's run.py",
@@ -183,6 +186,7 @@ CLUSTER = {
     "replay-states": (1, {"cleanup.policy": "compact,delete", "retention.ms": str(30 * int(DAY))}),
     "loop-states": (1, COMPACTED),
     "deliveries": (12, _kept(7)),
+    "batches": (12, _kept(7)),
     **{f"deliveries-retry-{delay}": (12, _kept(7, seconds)) for delay, seconds in LADDER.items()},
     "deliveries-dead": (
         12,
@@ -206,6 +210,7 @@ KEYS_AND_VALUES = {
     ),
     "replay-states": ("REPLAY, or REPLAY/PARTITION for how far it came in a partition of events", "replay.v1"),
     "deliveries": ("LOOP", "delivery.v1"),
+    "batches": ("LOOP", "delivery.v1"),
     "deliveries-retry": ("LOOP", "delivery.v1"),
     "deliveries-dead": ("LOOP/DELIVERY", "delivery.v1"),
     "hits-dead": ("as the source", None),
@@ -247,7 +252,7 @@ def test_no_file_but_topics_py_spells_a_topic_s_name() -> None:
 def test_the_topics_of_a_family_share_a_key_space() -> None:
     declared = topics.read()
     assert sorted(topics.family(declared, "profile")) == ["events", "hits", "profiles"]
-    assert sorted(topics.family(declared, "loop")) == ["deliveries", "deliveries-retry", "replays"]
+    assert sorted(topics.family(declared, "loop")) == ["batches", "deliveries", "deliveries-retry", "replays"]
 
 
 def test_each_contract_is_some_topic_s_and_has_a_schema_and_an_example() -> None:

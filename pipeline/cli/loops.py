@@ -39,6 +39,14 @@ Headers = Annotated[
 ]
 Rate = Annotated[str, typer.Option("--rate", metavar="N/s", help="At most so many POSTs a second.")]
 MaxInFlight = Annotated[int | None, typer.Option("--max-in-flight", help="At most so many POSTs at a time.")]
+BatchEvents = Annotated[
+    int | None,
+    typer.Option("--batch", metavar="N", help="Up to N events in one POST, as a JSON array; wants --format json."),
+]
+BatchBytes = Annotated[int | None, typer.Option("--batch-bytes", metavar="B", help="And up to B bytes of body.")]
+BatchMs = Annotated[
+    int | None, typer.Option("--batch-ms", metavar="T", help="And no event waits longer than T milliseconds.")
+]
 Signatures = Annotated[
     list[str], typer.Option("--signature", help="Beside v1: v1a (ed25519), http (as Copernica signs).")
 ]
@@ -87,6 +95,9 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
     headers: Headers = [],  # noqa: B006
     rate: Rate = "",
     max_in_flight: MaxInFlight = None,
+    batch: BatchEvents = None,
+    batch_bytes: BatchBytes = None,
+    batch_ms: BatchMs = None,
     signatures: Signatures = [],  # noqa: B006
     key_id: KeyId = "",
     key: Key = "",
@@ -101,7 +112,8 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
         "filter": {"mailings": mailings, "tags": tags, "machine": machine, "exclude_origins": origins},
     }
     more = {"fields": fields, "headers": _headers(headers), "rate": a_second(rate), "max_in_flight": max_in_flight,
-            "signatures": words(signatures), "key_id": key_id or None}  # fmt: skip
+            "batch": _batch(batch, batch_bytes, batch_ms), "signatures": words(signatures),
+            "key_id": key_id or None}  # fmt: skip
     loop = _api(key).call(
         "POST", path("loops"), wish | {name: value for name, value in more.items() if value not in (None, [], {})}
     )
@@ -283,6 +295,10 @@ def _fetched(refused: Refused) -> list[str]:
 def words(given: Sequence[str]) -> list[str]:
     """What was given once for each, or several parted by commas."""
     return [word.strip() for one in given for word in one.split(",") if word.strip()]
+
+
+def _batch(events: int | None, size: int | None, ms: int | None) -> dict[str, int]:
+    return {name: value for name, value in (("events", events), ("bytes", size), ("ms", ms)) if value is not None}
 
 
 def _headers(given: Sequence[str]) -> dict[str, str]:

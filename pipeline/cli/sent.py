@@ -15,13 +15,14 @@ def asked_path(path: str, asked: Mapping[str, str]) -> str:
 
 def attempt_row(attempt: Mapping[str, Any]) -> tuple[str, ...]:
     """When, how it ended, how long it took, of what, and what comes next."""
+    others = len(attempt.get("batch") or ()) - 1
     return (
         _when(attempt["at"]),
         attempt["state"],
         _word(attempt["status"]),
         f"{attempt['timings']['total']:.0f}",
         attempt["type"],
-        attempt["profile"],
+        f"{attempt['profile']} and {others} more" if others > 0 else attempt["profile"],
         str(attempt["attempt"]),
         _when(attempt["next_attempt"]),
         (attempt["error"] or "-")[:ERROR],

@@ -23,7 +23,8 @@ def attempt_line(attempt: Attempt) -> str:
     """When (UTC), how it was answered, what was sent for whom to where, and what comes next."""
     status = f"{attempt.status or '-':<3}"
     took = f"{attempt.timings.total:.0f} ms"
-    what = f"{attempt.type} of {attempt.account}/{attempt.profile}"
+    others = f" and {len(attempt.batch) - 1} more" if attempt.batch else ""
+    what = f"{attempt.type} of {attempt.account}/{attempt.profile}{others}"
     count = f"{attempt.loop} attempt {attempt.attempt}"
     outcome = attempt.outcome + (f": {attempt.error}" if attempt.error else "")
     again = f"next {_when(attempt.next_attempt)}" if attempt.next_attempt else None

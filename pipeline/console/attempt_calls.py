@@ -45,8 +45,11 @@ class AttemptCalls:
 
         The event it was made of has to be there still, which it is for 30 days. It is sent with the loop's present
         settings, behind what happens now; that of a paused loop waits until it goes on.
+        A batch is sent again by a replay alone.
         """
         made = await self.one(account, loop, attempt)
+        if made.batch:
+            raise Problem("a-batch", "this POST told several events: a replay of their time sends them again")
         self._check_state(account, loop)
         try:
             event = await self.event(account, made, MOST_SECONDS + 2)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row
 
 from pipeline.console.problems import Problem, Wrong
@@ -12,6 +13,7 @@ from pipeline.console.questions import AttemptsAsked, StatsAsked
 from pipeline.console.shown import (
     AttemptShown,
     AttemptsShown,
+    CarriedShown,
     LatencyShown,
     PointShown,
     StatsShown,
@@ -23,6 +25,7 @@ from pipeline.console.store.read import Page, Wish
 from pipeline.console.store.retention import Horizon
 from pipeline.console.store.stats import Stretch, Sum
 from pipeline.console.store.told import microseconds
+from pipeline.model.deliveries import Carried
 from pipeline.model.ids import EPOCH
 from pipeline.settings import duration
 from pipeline.topics import spelled
@@ -32,6 +35,7 @@ PLAIN = ("event", "delivery", "type", "profile", "recipient", "message", "attemp
          "response", "url", "replay")  # fmt: skip
 TIMINGS = ("dns", "connect", "tls", "first_byte", "total")
 _ID = re.compile(r"at_([0-9a-f]{1,15})")  # 60 bits, which both databases take
+_batch = msgspec.json.Decoder(list[Carried])
 DEFAULT_STRETCH = timedelta(hours=24)
 
 
@@ -94,6 +98,7 @@ def attempt(row: Row[Any]) -> AttemptShown:
         at=moment_of(found["at"]),
         next_attempt=None if found["next_attempt"] is None else moment_of(found["next_attempt"]),
         timings=TimingsShown(**{name: found[name] for name in TIMINGS}),
+        batch=[CarriedShown(**msgspec.structs.asdict(one)) for one in _batch.decode(found["batch"] or "[]")],
         **{name: found[name] for name in PLAIN},
     )
 

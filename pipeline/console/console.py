@@ -18,6 +18,7 @@ from pipeline.console.trial import Answered
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.stage import Post
 from pipeline.model.events import Event
+from pipeline.model.lanes import LaneNow
 from pipeline.model.replays import Range
 from pipeline.settings import Network
 from pipeline.verification import Fetched
@@ -182,6 +183,10 @@ class System(Protocol):
 
     def look(self) -> Awaitable[Plant]:
         """Within a second; what does not answer by then is unknown."""
+        ...
+
+    def lane(self, loop: str) -> Awaitable[LaneNow | None]:
+        """How a loop's POSTs go now, within a second; None where no deliver process that has the loop is reached."""
         ...
 
 

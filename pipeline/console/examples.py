@@ -81,6 +81,7 @@ ATTEMPT = {
     "url": URL,
     "timings": {"dns": 1.5, "connect": 12.5, "tls": 30.25, "first_byte": 80.5, "total": 81.5},
     "replay": None,
+    "batch": [],
 }
 FAILED = {"attempt": 11, "at": "2026-03-24T14:52:07Z", "status": 500, "error": "answered 500"}
 DEAD = {name: ATTEMPT[name] for name in ("delivery", "event", "type", "profile", "recipient", "message")} | {
@@ -178,7 +179,10 @@ EXAMPLES: dict[str, Example] = {
             {"at": "2026-03-20T09:00:00Z", "what": "created", "by": "API key", "fields": []},
         ],
     ),
-    "PATCH /v1/loops/{loop}": Example({"events": ["open", "click", "bounce"], "rate": 50}, ACTIVE | {"rate": 50}),
+    "PATCH /v1/loops/{loop}": Example(
+        {"events": ["open", "click", "bounce"], "format": "json", "batch": {"events": 200, "ms": 2000}},
+        ACTIVE | {"format": "json", "batch": {"events": 200, "bytes": 262_144, "ms": 2000}},
+    ),
     "DELETE /v1/loops/{loop}": Example(),
     "POST /v1/loops/{loop}/verify": Example(None, ACTIVE),
     "POST /v1/loops/{loop}/pause": Example(None, ACTIVE | {"state": "paused"}),
@@ -239,6 +243,7 @@ PROBLEMS: dict[Kind, Problem] = {
         "unverified", "the loop's url is not verified: place the verification file and verify it first"
     ),
     "busy": Problem("busy", "the loop has 20 replays under way: wait, or cancel one"),
+    "a-batch": Problem("a-batch", "this POST told several events: a replay of their time sends them again"),
     "gone": Problem("gone", "the event of this attempt is no longer kept: it can't be sent again"),
     "too-large": Problem("too-large", "the body is larger than 65536 bytes"),
     "not-json": Problem("not-json", "send the body with Content-Type: application/json"),

@@ -3,7 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.capture import destination
 from pipeline.console import values
@@ -141,6 +150,18 @@ class FilterForm(Form):
     exclude_origins: Words = Field(default=[], description="changes that these made are not wanted")
 
 
+class BatchForm(Form):
+    """Several events in one POST, as a JSON array: until it is full, or the first of them has waited for `ms`."""
+
+    events: Annotated[int, Field(ge=1, le=1000)] = Field(default=100, description="events in a POST, at most")
+    bytes: Annotated[int, Field(ge=1024, le=524_288)] = Field(
+        default=262_144, description="of its body, at most; an event that is larger goes alone"
+    )
+    ms: Annotated[int, Field(ge=10, le=10_000)] = Field(
+        default=1000, description="milliseconds that an event waits for others, at most"
+    )
+
+
 class LoopFields(Form):
     """What a loop may leave to us."""
 
@@ -152,8 +173,10 @@ class LoopFields(Form):
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         default=None, description="POSTs at once, at most"
     )
-    batch: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    ordered: bool = False
+    ordered: bool = Field(default=False, description="one POST at a time of each profile, in the order of its events")
+    batch: BatchForm | None = Field(
+        default=None, description="several events a POST, as a JSON array; wants `format: json`, and not `ordered`"
+    )
     signatures: Annotated[list[SignatureKind], AfterValidator(values.distinct)] = Field(
         default=[],
         description="beside `v1`: `v1a` (ed25519), `http` (an HTTP message signature as Copernica sends it)",
@@ -163,12 +186,33 @@ class LoopFields(Form):
     )
 
 
+def not_batched(format: Format, ordered: bool) -> str | None:  # noqa: A002 (as it is called everywhere)
+    """Why a loop like that gets no batches."""
+    if format != "json":
+        return "goes with format json alone: a form holds one event"
+    if ordered:
+        return "does not go with ordered: a batch holds events of many profiles, and one that fails would hold back all"
+    return None
+
+
 class LoopForm(LoopFields):
     """What a loop is made of."""
 
     name: Label = Field(description="for people")
     url: LoopUrl = Field(description="where the POSTs go; credentials belong into headers")
     events: Events
+
+    @field_validator("batch")
+    @classmethod
+    def _batched(cls, batch: BatchForm | None, read: ValidationInfo) -> BatchForm | None:
+        so_far = read.data
+        if (
+            batch
+            and {"format", "ordered"} <= so_far.keys()
+            and (wrong := not_batched(so_far["format"], so_far["ordered"]))
+        ):
+            raise ValueError(wrong)
+        return batch
 
 
 class LoopPatch(LoopFields):

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from pipeline.console.forms import LoopFields, LoopForm, LoopPatch
+from pipeline.console.forms import LoopFields, LoopForm, LoopPatch, not_batched
 from pipeline.console.problems import Problem, Wrong
 from pipeline.console.seals import Random, Seals
-from pipeline.console.shown import FilterShown, LoopShown, VerificationShown
+from pipeline.console.shown import BatchShown, FilterShown, LoopShown, VerificationShown
 from pipeline.console.signing_keys import key_shown, new_ed25519, new_rsa
 from pipeline.deliver.signing import PREFIX, live, signing
-from pipeline.model.loops import Change, ChangeWord, Filter, Loop, LoopState, Secret, SigningKey, state_of
+from pipeline.model.loops import Batch, Change, ChangeWord, Filter, Loop, LoopState, Secret, SigningKey, state_of
 from pipeline.record import Record
 from pipeline.topics import LOOPS
 from pipeline.verification import places
@@ -32,7 +32,6 @@ PLAIN_FIELDS = frozenset(
         "fields",
         "rate",
         "max_in_flight",
-        "batch",
         "ordered",
         "signatures",
         "key_id",
@@ -93,8 +92,14 @@ def created(account: str, form: LoopForm, new: Identity, seals: Seals, now: date
 
 
 def patched(loop: Loop, form: LoopPatch, seals: Seals) -> Loop:
-    """The loop with what the form gives. A new `url` was never verified, even if it was once before."""
+    """The loop with what the form gives. A new `url` was never verified, even if it was once before.
+
+    Problem where it wants batches together with what they don't go with.
+    """
     changed = replace(loop, **_given(form, loop.id, seals))
+    if changed.batching is not None and (why := not_batched(changed.format, changed.ordered)):
+        wrong = Wrong("body.batch", why)
+        raise Problem("invalid", f"{wrong.where}: {wrong.what}", [wrong])
     if changed.url == loop.url:
         return changed
     return replace(changed, verified_url=None, verified_at=None)
@@ -180,6 +185,7 @@ def shown(loop: Loop, found: LoopState | None) -> LoopShown:
         **{name: getattr(loop, name) for name in PLAIN_FIELDS},
         id=loop.id,
         filter=FilterShown(**msgspec.structs.asdict(loop.filter)),
+        batch=BatchShown(**msgspec.structs.asdict(loop.batching)) if loop.batching else None,
         headers=loop.header_names,
         state=state,
         reason=reason,
@@ -196,6 +202,8 @@ def _given(form: LoopFields, loop: str, seals: Seals) -> dict[str, Any]:
     given: dict[str, Any] = {name: getattr(form, name) for name in names & PLAIN_FIELDS}
     if "filter" in names:
         given["filter"] = Filter(**form.filter.model_dump())
+    if "batch" in names:
+        given["batch"] = Batch(**form.batch.model_dump()) if form.batch else None
     if "headers" in names:
         given["headers"] = seals.close(loop, json.dumps(form.headers)) if form.headers else None
         given["header_names"] = list(form.headers or ())

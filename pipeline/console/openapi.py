@@ -77,7 +77,7 @@ MORE: dict[str, tuple[Kind, ...]] = {
     "POST /v1/loops/{loop}/test": ("unverified",),
     "POST /v1/loops/{loop}/replays": ("unverified", "busy"),
     "GET /v1/loops/{loop}/attempts": ("no-store",),
-    "POST /v1/loops/{loop}/attempts/{attempt}/again": ("unverified", "gone", "no-store"),
+    "POST /v1/loops/{loop}/attempts/{attempt}/again": ("unverified", "a-batch", "gone", "no-store"),
     "GET /v1/loops/{loop}/stats": ("no-store",),
     "GET /v1/loops/{loop}/dead": ("no-store",),
     "GET /v1/loops/{loop}/dead/{delivery}": ("no-store",),

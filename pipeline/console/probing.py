@@ -9,12 +9,14 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
 from confluent_kafka import KafkaException
 from prometheus_client import REGISTRY
 
 from pipeline import topics
 from pipeline.console.console import Held, Lag, Plant, Stage
 from pipeline.kafka.seam import Kafka
+from pipeline.model.lanes import LaneNow
 
 PATIENCE_SECONDS = 0.9
 LONGEST_ANSWER = 1_000_000
@@ -22,7 +24,7 @@ VERSION = re.compile(r'^loopwire_(?:capture_)?build\{version="([^"]{1,40})"\}', 
 GROUPS = {
     "loopwire-enrich": (topics.HITS,),
     "loopwire-route": (topics.EVENTS,),
-    "loopwire-deliver": (topics.DELIVERIES, topics.DELIVERIES_RETRY, topics.REPLAYS),
+    "loopwire-deliver": (topics.DELIVERIES, topics.BATCHES, topics.DELIVERIES_RETRY, topics.REPLAYS),
 }
 
 
@@ -64,6 +66,13 @@ class Probing:
             _counted("skipped"),
         )
 
+    async def lane(self, loop: str) -> LaneNow | None:
+        """How the loop's lane stands, within a second; None where the deliver that has it is not reached here."""
+        asked = self._ask(f"lane of {loop}", partial(_lane, self._stages["deliver"], loop))
+        done, _ = await asyncio.wait([asked], timeout=PATIENCE_SECONDS)
+        found: LaneNow | None = asked.result() if done else None
+        return found
+
     def close(self) -> None:
         """Asks no more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -71,6 +80,8 @@ class Probing:
     def _ask(self, name: str, question: Callable[[], Any]) -> "asyncio.Future[Any]":
         known = self._open.get(name)
         if known is None or known.done():
+            # What was answered goes: of each loop that was looked at, one would stay for ever.
+            self._open = {other: asked for other, asked in self._open.items() if not asked.done()}
             known = self._open[name] = asyncio.get_running_loop().run_in_executor(self._threads, question)
         return known
 
@@ -108,6 +119,14 @@ def _probe(name: str, address: str) -> Stage:
         return Stage(name, address, None, None)
     found = VERSION.search(metrics)
     return Stage(name, address, status == 200, found[1] if found else None)
+
+
+def _lane(address: str, loop: str) -> LaneNow | None:
+    try:
+        status, said = _get(address, f"/lanes/{loop}")
+        return msgspec.json.decode(said, type=LaneNow) if status == 200 else None
+    except (OSError, http.client.HTTPException, ValueError):  # of msgspec, too
+        return None
 
 
 def _get(address: str, path: str) -> tuple[int, str]:

@@ -72,6 +72,14 @@ class KeyShown(Shown):
     signs_until: datetime | None
 
 
+class BatchShown(Shown):
+    """How many events, how many bytes of body, and for how many milliseconds one waits for others, at most."""
+
+    events: int
+    bytes: int
+    ms: int
+
+
 class LoopShown(Shown):
     id: str
     name: str
@@ -83,7 +91,7 @@ class LoopShown(Shown):
     headers: list[str]
     rate: float | None
     max_in_flight: int | None
-    batch: int | None
+    batch: BatchShown | None
     ordered: bool
     state: State
     reason: Reason | None
@@ -169,10 +177,21 @@ class TimingsShown(Shown):
     total: float
 
 
+class CarriedShown(Shown):
+    """One event of a batch."""
+
+    event: str
+    type: str
+    profile: str
+    recipient: str | None
+    message: str | None
+
+
 class AttemptShown(Shown):
     """One POST. `status` is null where no answer came; `next_attempt` is there while it is `retrying`.
 
-    `replay` is the id of the replay it belongs to.
+    `replay` is the id of the replay it belongs to. `batch` are all events of a POST that told several, the first too,
+    which is what `event` and the names beside it say; it is empty for a POST of one.
     """
 
     id: str
@@ -192,6 +211,7 @@ class AttemptShown(Shown):
     url: str
     timings: TimingsShown
     replay: str | None
+    batch: list[CarriedShown]
 
 
 class AttemptsShown(Shown):

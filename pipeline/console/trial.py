@@ -71,7 +71,7 @@ def post(loop: Loop, seals: Seals, now: datetime) -> Post:
         account=loop.account,
         event=msgspec.Raw(msgspec.json.encode(event)),
     )
-    return signed(delivery, event, loop, now.timestamp(), seals.open)
+    return signed(delivery, [event], loop, now.timestamp(), seals.open)
 
 
 def sample(loop: Loop, event: str, now: datetime) -> Event:

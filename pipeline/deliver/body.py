@@ -1,7 +1,7 @@
 """The body of the POST: the same names as a form, as Copernica sends it, or as JSON."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from functools import lru_cache
 from typing import Any
@@ -67,6 +67,11 @@ def body_of(told: Mapping[str, Any], form: Format) -> tuple[str, bytes]:
     for name, value in told.items():
         _put(pairs, name, value)
     return FORM, "&".join(pairs).encode()
+
+
+def array_of(told: Sequence[Mapping[str, Any]]) -> tuple[str, bytes]:
+    """Content type and body of a batch: the same objects, in the order of their events."""
+    return JSON, _json.encode(told)
 
 
 def _chosen(fields: dict[str, Any] | None, wanted: set[str] | None) -> dict[str, Any] | None:

@@ -4,14 +4,15 @@ What a server that fails costs: its POSTs take slots, and for each it would get 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+
+from pipeline.model.lanes import Breaker as Breaking
 
 FAILURES = 10  # in a row
 SECONDS = 30.0  # and for as long: a server that is started anew, or answers a single 500, gets its retries in time
 PROBE_SECONDS = 5.0  # from its opening to the first probe; twice as long after each probe that failed
 LONGEST_PROBE_SECONDS = 60.0
 
-State = Literal["closed", "open", "half-open"]
+State = Breaking
 
 
 @dataclass(slots=True)

@@ -3,117 +3,31 @@
 It decides who goes when; clocks, network and Kafka are the World's.
 """
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, TypeVar
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Generic
 
 from pipeline import topics
+from pipeline.deliver import attempt_line
+from pipeline.deliver.backlog import Backlog
+from pipeline.deliver.batching import Batching
 from pipeline.deliver.failing import Failures
+from pipeline.deliver.holding import Holding, Why
+from pipeline.deliver.jobs import Job, Mark, Place
 from pipeline.deliver.ladder import Ladder
-from pipeline.deliver.lanes import IN_FLIGHT, PATIENCE_SECONDS, Lane, Queue
-from pipeline.deliver.order import AFTER_SECONDS, Order, placed, profile_of
+from pipeline.deliver.lanes import PATIENCE_SECONDS, Lane
+from pipeline.deliver.order import Orders, placed, profile_of
 from pipeline.deliver.room import Room
-from pipeline.deliver.stage import Post, Sent, Unseal, buried, held, judged, onward, outcome_of, prepared, waits_until
+from pipeline.deliver.roster import Roster
+from pipeline.deliver.stage import Post, Sent, Unseal, judged, letters, onward, outcome_of, prepared, waits_until
 from pipeline.deliver.verdict import Dead
+from pipeline.deliver.world import World
 from pipeline.model.deliveries import Delivery, Outcome
+from pipeline.model.lanes import LaneNow
 from pipeline.model.standing import Standings
 from pipeline.record import Record
 
-Place = tuple[str, int]
-Mark = TypeVar("Mark")
-Why = Literal["full", "closed", "state", "order"]  # a delivery is held
-
-HIGH, HIGH_BYTES = 200, 1024 * 1024  # records at hand, or bytes of them, from which a partition is paused
-LOW, LOW_BYTES = 50, 256 * 1024  # and below which it is resumed
 LONGEST_SLEEP = 5.0  # a clock that is set takes effect within it
-TIDY = 1000  # lanes from which it is looked which of them are of no use any more
-FORGET_SECONDS = 600.0  # what was learned of a server that got nothing for so long
-
-
-@dataclass(eq=False, slots=True)
-class Job(Generic[Mark]):
-    """A delivery, or the dead letter of a record that held none; `mark` is what the World knows it by.
-
-    One that is `past`, of a replay or missed and sent later, lets what happens now go first. `size` is bytes.
-    """
-
-    what: Delivery | Record
-    mark: Mark
-    past: bool = False
-    size: int = 0
-    offset: int = 0
-    number: int = 0  # of its partition
-    profile: str = ""  # whose event it is, where its loop is ordered
-    until: float = 0.0  # how long it waits where it is, by the clock that is never set
-    began: float = 0.0  # its POST
-    quick: bool = False  # whether its slot is one of the quick
-
-
-@dataclass(slots=True)
-class Backlog(Generic[Mark]):
-    """What was fetched of one partition and not begun, in order: its first job decides when it goes on."""
-
-    jobs: deque[Job[Mark]] = field(default_factory=deque)
-    bytes: int = 0
-    paused: bool = False
-    woken: bool = False
-
-    def add(self, job: Job[Mark]) -> None:
-        """One more of the partition."""
-        self.jobs.append(job)
-        self.bytes += job.size
-
-    def drop(self) -> None:
-        """The first has begun."""
-        self.bytes -= self.jobs.popleft().size
-
-    @property
-    def full(self) -> bool:
-        """Whether there is enough at hand."""
-        if self.paused:
-            return len(self.jobs) >= LOW or (self.bytes >= LOW_BYTES and len(self.jobs) > 1)
-        return len(self.jobs) >= HIGH or self.bytes >= HIGH_BYTES
-
-
-class World(Protocol[Mark]):
-    """What dispatch can't decide by itself."""
-
-    def now(self) -> float:
-        """Unix seconds."""
-        ...
-
-    def tick(self) -> float:
-        """Seconds of a clock that is never set."""
-        ...
-
-    def late(self) -> bool:
-        """Whether this process is behind with its own work: then no lane is to blame for being full."""
-        ...
-
-    def later(self, seconds: float, do: Callable[[], None]) -> None:
-        """Calls `do` then."""
-        ...
-
-    def pause(self, place: Place, *, on: bool) -> None:
-        """Fetches no more of the partition, or again."""
-        ...
-
-    def owned(self, job: Job[Mark]) -> bool:
-        """Whether the job's partition is still ours; where it isn't, the job is given up."""
-        ...
-
-    def begin(self, job: Job[Mark]) -> None:
-        """The job's offset is under way; called in the order of offsets."""
-        ...
-
-    def post(self, job: Job[Mark], post: Post) -> None:
-        """Makes the call; `Dispatch.answered` is told, later."""
-        ...
-
-    def end(self, job: Job[Mark], records: list[Record]) -> None:
-        """Writes the records; the job's offset is safe once they are."""
-        ...
 
 
 class Dispatch(Generic[Mark]):
@@ -125,18 +39,21 @@ class Dispatch(Generic[Mark]):
         self._ladder = ladder
         self._unseal = unseal
         self._failures = Failures(standings)
+        self._roster = Roster[Mark](standings)
+        self._holding = Holding(ladder, self._roster)
         self._backlogs: defaultdict[Place, Backlog[Mark]] = defaultdict(Backlog)
         self._blocked: defaultdict[str, set[Place]] = defaultdict(set)
-        self._tidy_at = TIDY
-        self._orders: dict[str, Order] = {}
-        self.lanes: dict[str, Lane[Job[Mark]]] = {}
+        self._orders = Orders()
+        self.batching: Batching[Mark] = Batching(world, standings)
+        self.lanes = self._roster.lanes
         self.room = Room()
-        self.held = Counter[Why]()  # since somebody took note of it
+        self.held = self._holding.counts
 
     def take(self, place: Place, jobs: Iterable[Job[Mark]]) -> None:
         """Jobs of one partition, in the order of their offsets."""
         now, tick, longest = self._world.now(), self._world.tick(), self._ladder.longest(place[0])
         for job in jobs:
+            job.came = tick
             if isinstance(job.what, Delivery):
                 job.until = tick + min(job.what.leaves - now, longest)
             self._backlogs[place].add(job)
@@ -144,22 +61,22 @@ class Dispatch(Generic[Mark]):
 
     def recall(self, number: int, delivery: Delivery) -> None:
         """The delivery of an ordered loop waits in a retry topic, since before the partitions of that number came."""
-        if delivery.place is not None:
-            order = self._orders.setdefault(delivery.loop, Order(number))
-            order.waits(profile_of(delivery), delivery.place, delivery.due)
+        self._orders.waits(delivery, profile_of(delivery), number, delivery.due)
 
     def forget(self, places: Iterable[Place]) -> None:
         """Drops what was fetched of these partitions and not begun: they are another worker's."""
         places = list(places)
         numbers = {number for _topic, number in places}
-        self._orders = {loop: order for loop, order in self._orders.items() if order.number not in numbers}
+        self._orders.forget(numbers)
         for place in places:
             self._backlogs.pop(place, None)
+        self.batching.forget(numbers)
         self._failures.forget()
-        self._tidy(0)
+        self._roster.tidy(0, self._world.tick())
 
     def sweep(self) -> None:
-        """Gives up what waits in lanes and is another worker's by now."""
+        """Gives up what waits in lanes and is another worker's by now; what is gathered is left to it as batches."""
+        self.batching.close()
         for lane in self.lanes.values():
             for queue in (lane.now, lane.past):
                 for job in list(queue.drain()):
@@ -175,6 +92,7 @@ class Dispatch(Generic[Mark]):
         lane.answered(job, job.past, sent.reply, job.began, tick)
         self.room.give(job.quick)
         records = judged(post, sent, self._ladder, self._failures, self._world.now())
+        attempt_line.tell(post, sent, records, lane, tick)
         self._end(job, records)
         if lane.closed(tick):
             self._spill(lane)
@@ -183,6 +101,10 @@ class Dispatch(Generic[Mark]):
         for place in self._blocked.pop(loop, ()):
             self._admit(place)
         return outcome_of(records)
+
+    def told(self, loop: str) -> LaneNow:
+        """How the loop's lane stands; another thread may ask."""
+        return self._roster.told(loop, self._world.tick())
 
     def overdue(self) -> dict[str, float]:
         """By topic, for how many seconds the oldest that may go has been waiting here."""
@@ -215,11 +137,13 @@ class Dispatch(Generic[Mark]):
         if seconds > 0:
             self._wake(place, backlog, min(seconds, LONGEST_SLEEP))
             return False
-        return self._queue(place, backlog, job, delivery)
+        if self.batching.takes(place, job):
+            return True
+        return self._queue(place, backlog, job)
 
-    def _queue(self, place: Place, backlog: Backlog[Mark], job: Job[Mark], delivery: Delivery) -> bool:
-        tick = self._world.tick()
-        lane = self._lane(delivery.loop)
+    def _queue(self, place: Place, backlog: Backlog[Mark], job: Job[Mark]) -> bool:
+        delivery, tick = job.delivery, self._world.tick()
+        lane = self._roster.lane(delivery.loop, tick)
         queue = lane.queue(job.past)
         if lane.ordered:
             if not place[0].startswith(topics.DELIVERIES_RETRY):
@@ -233,7 +157,8 @@ class Dispatch(Generic[Mark]):
             self._world.begin(job)
             self._written(job, [self._held(delivery, "closed")])
             return True
-        if queue.fits(job.size) and self.room.admit(job.size):
+        # A server that has nothing here has a place like the quick: the backlogs of others must not keep it out.
+        if queue.fits(job.size) and self.room.admit(job.size, lane.quick or lane.idle):
             self._world.begin(job)
             queue.take(job)
             self._drive(delivery.loop)
@@ -241,7 +166,7 @@ class Dispatch(Generic[Mark]):
         queue.refused(tick)
         if queue.stuck(tick, self._world.late()):
             self._world.begin(job)
-            self._written(job, [self._full(lane, queue, delivery)])
+            self._written(job, [self._holding.full(lane, queue, delivery, self._world.now(), tick)])
             return True
         self._blocked[delivery.loop].add(place)
         self._wake(place, backlog, PATIENCE_SECONDS)
@@ -257,26 +182,6 @@ class Dispatch(Generic[Mark]):
             self._admit(place)
 
         self._world.later(seconds, wake)
-
-    def _lane(self, loop: str) -> Lane[Job[Mark]]:
-        lane = self.lanes.get(loop)
-        if lane is None:
-            self._tidy(self._tidy_at)
-            lane = self.lanes[loop] = Lane(used_at=self._world.tick())
-        standing = self._standings.get(loop)
-        lane.most = (standing and standing.loop.max_in_flight) or IN_FLIGHT
-        lane.rate = standing.loop.rate if standing else None
-        lane.ordered = standing is not None and standing.loop.ordered
-        return lane
-
-    def _tidy(self, lanes: int) -> None:
-        """Forgets what was learned of servers that get nothing, once there are so many lanes."""
-        if len(self.lanes) < lanes:
-            return
-        since = self._world.tick() - (FORGET_SECONDS if lanes else 0.0)
-        for loop in [loop for loop, lane in self.lanes.items() if lane.idle and lane.used_at <= since]:
-            del self.lanes[loop]
-        self._tidy_at = max(TIDY, 2 * len(self.lanes))
 
     def _drive(self, loop: str) -> None:
         """Begins what the lane lets begin. It admits nothing: it is called while a backlog is being admitted."""
@@ -332,7 +237,7 @@ class Dispatch(Generic[Mark]):
             self._world.post(job, step)
             return
         self._leave(lane, job)
-        self._end(job, [self._without_post(delivery, step)])
+        self._end(job, self._without_post(delivery, step))
 
     def _leave(self, lane: Lane[Job[Mark]], job: Job[Mark]) -> None:
         lane.gave_up(job, job.past)
@@ -346,23 +251,17 @@ class Dispatch(Generic[Mark]):
         """Ends the job; of an ordered loop it is remembered which deliveries wait."""
         self._world.end(job, records)
         delivery = job.what
-        if not job.profile or isinstance(delivery, Record) or delivery.place is None:
+        if not job.profile or isinstance(delivery, Record):
             return
-        order = self._orders.setdefault(delivery.loop, Order(job.number))
         if (due := waits_until(records)) is not None:
-            order.waits(job.profile, delivery.place, due)
+            self._orders.waits(delivery, job.profile, job.number, due)
         else:
-            order.gone(job.profile, delivery.place)
+            self._orders.gone(delivery, job.profile)
 
     def _behind(self, job: Job[Mark], delivery: Delivery) -> Record | None:
         """The record of a delivery that has to wait for an earlier one of its profile; it costs no attempt."""
-        order = self._orders.get(delivery.loop) if job.profile else None
-        before = order.before(job.profile, delivery.place) if order and delivery.place is not None else None
-        if before is None:
-            return None
-        now = self._world.now()
-        self.held["order"] += 1
-        return held(delivery, self._ladder, now, max(before - now, 0.0) + AFTER_SECONDS)
+        before = self._orders.before(delivery, job.profile)
+        return None if before is None else self._holding.behind(delivery, before, self._world.now())
 
     def _spill(self, lane: Lane[Job[Mark]]) -> None:
         """The lane is closed: what waits in it waits in the ladder."""
@@ -373,21 +272,10 @@ class Dispatch(Generic[Mark]):
                 else:
                     self.room.release(job.size)
 
-    def _without_post(self, delivery: Delivery, step: Record | Dead | str) -> Record:
+    def _without_post(self, delivery: Delivery, step: Record | Dead | str) -> list[Record]:
         if isinstance(step, Record):
-            return step
-        return buried(delivery, step.error) if isinstance(step, Dead) else self._held(delivery, "state")
-
-    def _full(self, lane: Lane[Job[Mark]], queue: Queue[Job[Mark]], delivery: Delivery) -> Record:
-        """The record of a delivery that finds its lane full: it comes back at its turn, where the lane has a pace."""
-        now = self._world.now()
-        self.held["full"] += 1
-        if (link := onward(delivery, self._ladder, now)) or lane.rate is None:
-            return link or held(delivery, self._ladder, now)
-        return held(delivery, self._ladder, now, lane.pace.book(lane.rate, len(queue.jobs), self._world.tick()))
+            return [step]
+        return letters(delivery, step.error) if isinstance(step, Dead) else [self._held(delivery, "state")]
 
     def _held(self, delivery: Delivery, why: Why) -> Record:
-        """The record of a delivery that waits without an attempt; one in the middle of a long wait just goes on."""
-        now = self._world.now()
-        self.held[why] += 1
-        return onward(delivery, self._ladder, now) or held(delivery, self._ladder, now)
+        return self._holding.waiting(delivery, why, self._world.now())

@@ -53,6 +53,7 @@ def show(dispatch: Dispatch[Any], tick: float) -> None:
     IN_FLIGHT.set(sum(lane.in_flight for lane in lanes))
     WAITING.set(sum(len(lane.now.jobs) + len(lane.past.jobs) for lane in lanes))
     BYTES.set(dispatch.room.bytes)
+    OVERDUE.clear()  # a topic that is another worker's by now has no age here
     for topic, seconds in dispatch.overdue().items():
         OVERDUE.labels(topic).set(seconds)
     for why, count in dispatch.held.items():
@@ -62,5 +63,6 @@ def show(dispatch: Dispatch[Any], tick: float) -> None:
 
 def show_lag(lag: Mapping[str, int]) -> None:
     """Records between what is done with and the end, by topic."""
+    LAG.clear()
     for topic, records in lag.items():
         LAG.labels(topic).set(records)

@@ -112,6 +112,7 @@ class Lane(Generic[Job]):
     ordered: bool = False  # whether the POSTs of one profile go one at a time
     quick: bool = False  # whether its last answer was good and came soon
     busy: set[str] = field(default_factory=set)  # profiles whose POST is under way, where the loop is ordered
+    held: int = 0  # deliveries that were put back without an attempt
     woken: bool = False  # whether a timer will begin its next
     used_at: float = 0.0
 

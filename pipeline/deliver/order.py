@@ -4,6 +4,7 @@ A delivery's place among its loop's is its offset in `deliveries`, which its ret
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -71,3 +72,31 @@ class Order:
     def empty(self) -> bool:
         """Whether nothing waits."""
         return not self._waiting
+
+
+class Orders:
+    """The order of each ordered loop that has deliveries waiting."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, Order] = {}
+
+    def before(self, delivery: Delivery, profile: str) -> float | None:
+        """When the last of those is due that have to go before the delivery; None where it may go."""
+        order = self._orders.get(delivery.loop) if profile else None
+        return order.before(profile, delivery.place) if order and delivery.place is not None else None
+
+    def waits(self, delivery: Delivery, profile: str, number: int, due: float) -> None:
+        """The delivery, read from a partition of that number, waits until then."""
+        if delivery.place is not None:
+            self._orders.setdefault(delivery.loop, Order(number)).waits(profile, delivery.place, due)
+
+    def gone(self, delivery: Delivery, profile: str) -> None:
+        """The delivery waits for nothing any more."""
+        order = self._orders.get(delivery.loop)
+        if order and delivery.place is not None:
+            order.gone(profile, delivery.place)
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Partitions of these numbers are another worker's."""
+        others = set(numbers)
+        self._orders = {loop: order for loop, order in self._orders.items() if order.number not in others}

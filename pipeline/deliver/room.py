@@ -4,19 +4,21 @@ from collections import deque
 
 SLOTS = 1024  # POSTs under way
 QUICK_SLOTS = 256  # of which lanes whose last answer was good and quick have so many to themselves
-BYTES = 128 * 1024 * 1024  # of deliveries that wait in lanes or are under way
+BYTES = 64 * 1024 * 1024  # of deliveries that wait in lanes or are under way; in memory twice as much
+QUICK_BYTES = 16 * 1024 * 1024  # of which the quick have so many to themselves
 
 
 class Room:
     """Slots and bytes that are left.
 
-    However many servers hang, what they can't have are the slots of the quick; those come back at once.
+    However many servers hang, what they can't have are the slots and the bytes of the quick; those come back at once.
     """
 
     def __init__(self, slots: int = SLOTS, limit: int = BYTES) -> None:
         self._slots = slots
         self._slow_slots = slots - slots * QUICK_SLOTS // SLOTS
         self._limit = limit
+        self._slow_limit = limit - limit * QUICK_BYTES // BYTES
         self._waiting: dict[bool, deque[str]] = {True: deque(), False: deque()}
         self._waits: set[str] = set()
         self._next_quick = True
@@ -24,9 +26,9 @@ class Room:
         self._slow = 0
         self.bytes = 0
 
-    def admit(self, size: int) -> bool:
-        """Takes so many bytes in, or not."""
-        if self.bytes + size > self._limit:
+    def admit(self, size: int, quick: bool) -> bool:
+        """Takes so many bytes in, or not. `quick` is also who has nothing here yet."""
+        if self.bytes + size > (self._limit if quick else self._slow_limit):
             return False
         self.bytes += size
         return True

@@ -1,19 +1,20 @@
 """What becomes of a delivery: a request now, or a record that waits, or a dead letter; then what its answer means."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
 import msgspec
 
 from pipeline import topics
-from pipeline.deliver.body import body_of, names
+from pipeline.deliver.batches import carried, halves, recorded, singles
+from pipeline.deliver.body import array_of, body_of, names
 from pipeline.deliver.failing import Failures, disabled
 from pipeline.deliver.http_signing import http_signature
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.signing import live, signature, signing
-from pipeline.deliver.verdict import Again, Dead, Reply, Verdict, verdict
+from pipeline.deliver.verdict import TOO_LARGE, Again, Dead, Reply, Verdict, verdict
 from pipeline.model.deliveries import Attempt, Delivery, Failed, Outcome, Timings
 from pipeline.model.events import Event
 from pipeline.model.ids import utc
@@ -35,10 +36,10 @@ _json = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A delivery ready to be sent."""
+    """A delivery ready to be sent, and the events it tells."""
 
     delivery: Delivery
-    event: Event
+    events: Sequence[Event]
     loop: Loop
     at: float
     body: bytes
@@ -67,7 +68,9 @@ def read(message: Message, source: str) -> Delivery | Record:
 
 def is_past(what: Delivery | Record, source: str) -> bool:
     """Whether it is of a replay, or was missed and is sent later; `source` is the bare topic it was read from."""
-    return isinstance(what, Delivery) and (source == topics.REPLAYS or what.replay is not None)
+    if isinstance(what, Record):
+        return False
+    return topics.REPLAYS in {source, what.source} or what.replay is not None
 
 
 def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: Unseal) -> Post | Dead | str:
@@ -80,7 +83,7 @@ def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: 
     if standing.state != "active":
         return standing.reason or standing.state
     try:
-        return signed(delivery, _event.decode(delivery.event), standing.loop, now, unseal)
+        return signed(delivery, [_event.decode(one) for one in delivery.events], standing.loop, now, unseal)
     except SealBrokenError as wrong:  # the operator's to mend: what is sealed is not lost
         log.error("deliver: %s", wrong)  # noqa: TRY400 (the line says it all)
         return "sealed"
@@ -88,9 +91,13 @@ def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: 
         return Dead(f"the event can't be read: {wrong}")
 
 
-def signed(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Unseal) -> Post:
-    """The POST of a delivery, whatever the loop's state; SealBrokenError where a secret or header can't be opened."""
-    kind, body = body_of(names(event, loop.fields), loop.format)
+def signed(delivery: Delivery, events: Sequence[Event], loop: Loop, now: float, unseal: Unseal) -> Post:
+    """The POST of a delivery, whatever the loop's state; SealBrokenError where a secret or header can't be opened.
+
+    To a loop that wants batches each is an array, if of one; and one that holds more than one is whatever it wants now.
+    """
+    told = [names(event, loop.fields) for event in events]
+    kind, body = array_of(told) if delivery.more or loop.batching else body_of(told[0], loop.format)
     secrets = [unseal(loop.id, secret.sealed) for secret in live(loop.secrets, utc(now))]
     keys = [unseal(loop.id, key.sealed) for key in signing(loop.keys, "v1a", utc(now))]
     own = _headers.decode(unseal(loop.id, loop.headers)) if loop.headers else {}
@@ -109,11 +116,14 @@ def signed(delivery: Delivery, event: Event, loop: Loop, now: float, unseal: Uns
         headers |= http_signature(loop.url, headers, body, named, utc(now))
     ours = {name.lower() for name in headers}
     headers = {name: value for name, value in own.items() if name.lower() not in ours} | headers
-    return Post(delivery, event, loop, now, body, tuple(headers.items()))
+    return Post(delivery, events, loop, now, body, tuple(headers.items()))
 
 
 def judged(post: Post, sent: Sent, ladder: Ladder, failures: Failures, now: float) -> list[Record]:
     """What an answer leads to: the attempt's record, and what carries the delivery or its loop on."""
+    if sent.reply.status == TOO_LARGE and sent.reply.error is None and post.delivery.more:
+        split = Again(now, f"answered {TOO_LARGE}: sent again in two halves")
+        return [_attempt(post, sent, split), *(recorded(half) for half in halves(post.delivery))]
     attempts = post.delivery.attempts + 1
     found = verdict(sent.reply, attempts, ladder, now, _luck(post.delivery.id, attempts))
     records = [_attempt(post, sent, found)]
@@ -121,7 +131,7 @@ def judged(post: Post, sent: Sent, ladder: Ladder, failures: Failures, now: floa
         records.append(_retry(_failed(post, sent, found.error), found.due, ladder, now))
     elif isinstance(found, Dead):
         said = sent.reply.error or f"answered {sent.reply.status}"  # what happened; that it was the last is the reason
-        records.append(buried(_failed(post, sent, said), found.error))
+        records += letters(_failed(post, sent, said), found.error)
     return records + _found_out(post.loop, found, failures, now)
 
 
@@ -130,7 +140,8 @@ def outcome_of(records: list[Record]) -> Outcome:
     topic = records[1].topic if len(records) > 1 else None
     if topic == topics.DELIVERIES_DEAD:
         return "dead"
-    return "again" if topic is not None and topic.startswith(topics.DELIVERIES_RETRY) else "delivered"
+    again = topic is not None and (topic == topics.BATCHES or topic.startswith(topics.DELIVERIES_RETRY))
+    return "again" if again else "delivered"
 
 
 def waits_until(records: list[Record]) -> float | None:
@@ -178,9 +189,14 @@ def buried(delivery: Delivery, reason: str) -> Record:
     return Record(topics.DELIVERIES_DEAD, key, _json.encode(delivery), (("reason", reason[:LONGEST_REASON].encode()),))
 
 
+def letters(delivery: Delivery, reason: str) -> list[Record]:
+    """The dead letters of a delivery: one for each event of a batch, so that each can be found and sent by itself."""
+    return [buried(one, reason) for one in singles(delivery)]
+
+
 def _retry(delivery: Delivery, due: float, ladder: Ladder, now: float) -> Record:
     topic, leaves = ladder.wait(now, due)
-    waiting = msgspec.structs.replace(delivery, due=due, leaves=leaves)
+    waiting = msgspec.structs.replace(delivery, due=due, leaves=leaves, source=None, offsets=[])
     return Record(topic, delivery.loop.encode(), _json.encode(waiting))
 
 
@@ -191,7 +207,7 @@ def _failed(post: Post, sent: Sent, error: str) -> Delivery:
 
 
 def _attempt(post: Post, sent: Sent, found: Verdict) -> Record:
-    event, outcome = post.event, _outcome(found)
+    event, outcome = post.events[0], _outcome(found)
     attempt = Attempt(
         delivery=post.delivery.id,
         loop=post.loop.id,
@@ -211,6 +227,7 @@ def _attempt(post: Post, sent: Sent, found: Verdict) -> Record:
         message=event.message,
         next_attempt=utc(found.due) if isinstance(found, Again) else None,
         replay=post.delivery.replay,
+        batch=carried(post.events) if post.delivery.more else [],
     )
     return Record(topics.ATTEMPTS, post.loop.id.encode(), _json.encode(attempt))
 

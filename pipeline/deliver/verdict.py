@@ -8,6 +8,7 @@ from pipeline.deliver.ladder import Ladder
 
 SLOW_DOWN = frozenset({429, 502, 503, 504})  # whose Retry-After is kept
 GONE = 410
+TOO_LARGE = 413  # of a batch: its halves may fit
 LONGEST_RETRY_AFTER = 7 * 86_400.0  # what waits longer would outlive its topic
 
 

@@ -61,6 +61,8 @@ class Feed:
         self._committed: dict[Place, int] = {}
         self._fresh: set[Place] = set()
         self._asked_at = 0.0
+        # Whoever knows better keeps commits of a place below an offset.
+        self.floor: Callable[[Place], int | None] = lambda _place: None
         # Is told how many seconds each commit took that was made without waiting for it.
         self.took: Callable[[float], None] = lambda _seconds: None
         self._consumer: Consumer = kafka.consumer(f"loopwire-{stage}", **{"on_commit": self._answered, **more})
@@ -119,7 +121,8 @@ class Feed:
 
     def safe(self, place: Place) -> int | None:
         """The offset below which all is finished in a place that is ours; None before anything was under way."""
-        return self._ledgers[place].safe
+        ledger = self._ledgers.get(place)
+        return ledger.safe if ledger is not None else None
 
     def pause(self, place: Place) -> None:
         """No more records of the place until `resume`."""
@@ -212,10 +215,14 @@ class Feed:
         return self._ledgers.get(place) or self._companions.get(place)
 
     def _commit(self, places: Places, *, wait: bool) -> None:
+        # All floors first: one that stands on how far another place is must not see it further than it is committed.
+        floors = {place: self.floor(place) for place in places}
         due: list[tuple[Place, int]] = []
-        for place in places:
+        for place, floor in floors.items():
             ledger = self._ledger(place)
             safe = ledger.safe if ledger else None
+            if safe is not None and floor is not None:
+                safe = min(safe, floor)
             # The last commit of a place is always made: an earlier one may have been refused without waiting for it.
             if safe is not None and (wait or self._committed.get(place) != safe):
                 due.append((place, safe))

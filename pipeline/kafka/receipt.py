@@ -1,11 +1,11 @@
 """A receipt is what is owed for a stretch of offsets: the last acknowledgement of its outputs closes it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaError
 
 from pipeline.kafka.ledger import Ledger
-from pipeline.kafka.seam import Message
+from pipeline.kafka.seam import Message, OnDelivery
 
 Refused = Callable[[KafkaError], None]
 # Whether another output takes the place of one that was refused; the receipt is called again for that.
@@ -47,3 +47,13 @@ class Receipt:
         self._left -= 1
         if not self._left:
             self._ledger.close(self._first)
+
+
+def shared(receipts: Sequence[Receipt]) -> OnDelivery:
+    """Given to librdkafka with the one output that all of them wait for; nothing else is owed for any."""
+
+    def told(error: KafkaError | None, message: Message) -> None:
+        for receipt in receipts:
+            receipt(error, message)
+
+    return told

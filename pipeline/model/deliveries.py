@@ -1,4 +1,4 @@
-"""A delivery is one event on its way to one loop; an attempt is one POST made for it."""
+"""A delivery is one event on its way to one loop, or a batch of them; an attempt is one POST made for it."""
 
 from datetime import datetime
 from typing import Literal
@@ -18,12 +18,13 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An event for a loop. `id` is the webhook-id.
+    """An event for a loop; `more` are the other events of a batch. `id` is the webhook-id.
 
     `attempts` counts POSTs made, `holds` the times it waited without one. In a retry topic `due` is the Unix
     time of the next attempt and `leaves` the time it may leave that topic (earlier than `due` where a longer
     wait is chained over several topics). `replay` is the id of the replay that sends it once more. `place` is where it
-    stands among its loop's, in retry topics and where the loop is ordered: its offset in `deliveries`.
+    stands among its loop's, in retry topics and where the loop is ordered: its offset in `deliveries`. In `batches`,
+    `source` is the topic its events were taken from, and `offsets` says which records of it they are.
     """
 
     id: str
@@ -37,6 +38,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     history: list[Failed] = []
     replay: str | None = None
     place: int | None = None
+    more: list[msgspec.Raw] = []
+    source: str | None = None
+    offsets: list[int] = []
+
+    @property
+    def events(self) -> list[msgspec.Raw]:
+        """All that it tells, in the order of its POST."""
+        return [self.event, *self.more]
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,8 +58,18 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     total: float = 0.0
 
 
+class Carried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event of a batch, as its attempt names it."""
+
+    event: str
+    type: str
+    profile: str
+    recipient: str | None = None
+    message: str | None = None
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One POST, as the topic `attempts` tells it."""
+    """One POST, as the topic `attempts` tells it. `batch` are all events of one; the first stands beside it, too."""
 
     delivery: str
     loop: str
@@ -70,3 +89,4 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str | None = None
     next_attempt: datetime | None = None
     replay: str | None = None
+    batch: list[Carried] = []

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +53,13 @@ def made_at(event: str) -> datetime | None:
 def delivery_id(event: str, loop: str) -> str:
     """The `webhook-id`: a function of event and loop, so that it is the same in every attempt and replay."""
     return "msg_" + hashlib.sha256(f"{event}\n{loop}".encode()).hexdigest()[:32]
+
+
+def batch_id(events: Sequence[str], loop: str) -> str:
+    """The `webhook-id` of a batch: a function of its events, in their order, and the loop. One event is no batch."""
+    if len(events) == 1:
+        return delivery_id(events[0], loop)
+    return "batch_" + hashlib.sha256("\n".join([*events, loop]).encode()).hexdigest()[:32]
 
 
 def milliseconds(time: datetime) -> int:

@@ -21,6 +21,14 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exclude_origins: list[str] = []
 
 
+class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """So many events go in one POST at most, so many bytes of body, and none waits longer than `ms` for others."""
+
+    events: int = 100
+    bytes: int = 256 * 1024
+    ms: int = 1000
+
+
 class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A signing secret, sealed (see model/sealed.py). It signs until `expires`."""
 
@@ -79,7 +87,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     header_names: list[str] = []
     rate: float | None = None
     max_in_flight: int | None = None
-    batch: int | None = None
+    batch: Batch | int | None = None
     ordered: bool = False
     paused: bool = False
     verified_url: str | None = None
@@ -89,6 +97,11 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key_id: str | None = None
     keys: list[SigningKey] = []
     history: list[Change] = []
+
+    @property
+    def batching(self) -> Batch | None:
+        """How its events are put together; a mere number, as 0.1.0 took one, never meant anything."""
+        return self.batch if isinstance(self.batch, Batch) else None
 
 
 class LoopState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="disabled"):

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from pipeline.kafka.memory import Memory
 from pipeline.model.loops import Loop, LoopState
 from tests.console.attempting import attempt, attempts, event, until
+from tests.console.deliver import QUIET, Told, deliver
 from tests.console.dying import bury
 from tests.console.running import ADMIN, TOPICS, Console, Site, rows, running, site
 from tests.examples import example
@@ -32,18 +33,19 @@ class Cast(NamedTuple):
     viewer: str
     empty: str
     loops: dict[str, str]
+    deliver: Told
 
 
 @contextmanager
 def cast(origin: str = "", **given: Any) -> Iterator[Cast]:
     """The whole cast, on ports of its own; with an `origin` the loops say that they are there, and not at the site."""
     memory = Memory(TOPICS)
-    with site() as customer, running(memory, **given) as console:
+    with site() as customer, deliver() as told, running(memory, metrics_port=told.metrics_port, **given) as console:
         key = console.account("acme")
         for name, role in (("jane", "editor"), ("victor", "viewer")):
             user = {"name": name, "role": role, "password": PASSWORD}
             assert console.call("POST", "/v1/accounts/acme/users", ADMIN, json=user).status_code == 201
-        one = Cast(console, memory, customer, key, "victor", console.account("fresh"), {})
+        one = Cast(console, memory, customer, key, "victor", console.account("fresh"), {}, told)
         _add(
             one,
             origin,
@@ -67,6 +69,7 @@ def cast(origin: str = "", **given: Any) -> Iterator[Cast]:
         memory.producer().produce("loop-states", msgspec.json.encode(found), one.loops["warehouse"].encode())
         console.call("PATCH", f"/v1/loops/{one.loops['new']}", key, json={"rate": 5})  # all before it is known
         _post(one, "shop")
+        told.lanes[one.loops["shop"]] = QUIET
         yield one
 
 

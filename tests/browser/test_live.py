@@ -13,6 +13,7 @@ pytest.importorskip("playwright")
 from tests.browser.screenshots import SCREENS, Screen, overflow, sign_in, window
 from tests.browser.test_pages import DESK, objections, one
 from tests.console.away import Away
+from tests.console.deliver import BROKEN, QUIET
 from tests.console.running import ADMIN, TOPICS, free_port, running
 from tests.console.test_pages_recipients import put_attempt, put_event
 
@@ -72,6 +73,26 @@ def test_what_comes_while_paused_waits(chromium: "Browser", one: Cast) -> None:
     assert page.locator("#live tbody tr").count() == 0
     page.get_by_role("button", name="Go on").click()
     page.locator("#live tbody tr").wait_for()
+
+
+def test_a_loop_s_page_shows_its_lane_as_it_changes(chromium: "Browser", one: Cast) -> None:
+    page = window(chromium, DESK, one.console.url)
+    sign_in(page, one.key)
+    page.goto(f"/loops/{one.loops['shop']}")
+    page.evaluate("window.same = true")
+    lane = page.locator("#lane")
+    lane.get_by_text("Open for all").wait_for()
+    lane.get_by_text("3 of 8 at once").wait_for()
+    one.deliver.lanes[one.loops["shop"]] = BROKEN
+    lane.get_by_text("Your server does not answer").wait_for()
+    assert " ".join(lane.locator("dl").inner_text().split()).lower() == (
+        "in flight 0 of 1 at once pace 12.5 a second waiting 40 oldest due 7.2 s ago held so far 1,234"
+    )
+    one.deliver.lanes.clear()  # its process is gone
+    lane.get_by_text("is not known here").wait_for()
+    one.deliver.lanes[one.loops["shop"]] = QUIET
+    lane.get_by_text("Open for all").wait_for()
+    assert page.evaluate("window.same")
 
 
 def test_who_signs_out_elsewhere_is_told(chromium: "Browser", one: Cast) -> None:

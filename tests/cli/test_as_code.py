@@ -127,7 +127,7 @@ def test_a_console_comes_to_be_as_the_file_says(
     monkeypatch.setenv("SHOP_TOKEN", "s3cret")
     file.write_text(
         SAME + "- {name: crm, url: 'https://crm.example/in', events: [update], format: json, rate: 2.5,"
-        " max_in_flight: 4, fields: [city], filter: {exclude_origins: [crm]}}\n"
+        " max_in_flight: 4, batch: {events: 50}, fields: [city], filter: {exclude_origins: [crm]}}\n"
     )
     code, out, err = loopwire("loops", "apply", file, "--dry-run")
     assert (code, err, json.loads(loopwire("loops", "list", "--json")[1])) == (0, "", [])

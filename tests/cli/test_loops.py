@@ -78,6 +78,7 @@ def test_all_that_a_loop_may_have_is_an_option(served: Api, loopwire: Loopwire) 
     served.answer("POST /v1/loops", Answer(201, LOOP | {"secret": "whsec_abc"}))
     words = ["--event", "open, click", "--name", "n", "--format", "json", "--tag", "a", "--tag", "b", "--mailing", "m",
              "--no-machine", "--exclude-origin", "crm", "--field", "city", "--rate", "2.5/s", "--max-in-flight", "3",
+             "--batch", "50", "--batch-bytes", "4096", "--batch-ms", "250",
              "--header", "Authorization: Basic a:b"]  # fmt: skip
     code, _, err = loopwire("loops", "add", LOOP["url"], *words)
     assert (code, err) == (0, "")
@@ -90,6 +91,7 @@ def test_all_that_a_loop_may_have_is_an_option(served: Api, loopwire: Loopwire) 
         "fields": ["city"],
         "rate": 2.5,
         "max_in_flight": 3,
+        "batch": {"events": 50, "bytes": 4096, "ms": 250},
         "headers": {"Authorization": "Basic a:b"},
     }
 

@@ -36,6 +36,8 @@ EVENT_LINES = {
 ATTEMPT_LINES = {
     "again": "2026-03-20 09:15:01.500  500  82 ms  click of shop/jane  lp_7h3k attempt 1  "
     "https://shop.example/hooks/in.php  again: answered 500  next 2026-03-20 09:15:06.500",
+    "batch": "2026-03-20 09:15:01.500  200  82 ms  click of shop/jane and 1 more  lp_7h3k attempt 1  "
+    "https://shop.example/hooks/in.php  delivered",
     "dead": "2026-03-20 09:15:01.500  410  82 ms  click of shop/jane  lp_7h3k attempt 1  "
     "https://shop.example/hooks/in.php  dead: answered 410 Gone",
     "delivered": "2026-03-20 09:15:01.500  200  82 ms  click of shop/jane  lp_7h3k attempt 1  "

@@ -32,6 +32,7 @@ TOPICS = {
     "deliveries-dead": 3,
     "deliveries-retry-5s": 3,
     "replays": 3,
+    "batches": 3,
     "events": 3,
     "profiles": 3,
     "tags": 3,

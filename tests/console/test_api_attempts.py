@@ -23,6 +23,7 @@ class Cast(NamedTuple):
     console: Console
     key: str
     loop: str
+    memory: Memory
 
     def ask(self, what: str, **asked: Any) -> requests.Response:
         named = {{"since": "from", "until": "to"}.get(name, name): value for name, value in asked.items()}
@@ -55,10 +56,11 @@ def cast() -> Iterator[Cast]:
     memory = Memory(TOPICS)
     with running(memory) as console:
         key = console.account("acme")
-        one = Cast(console, key, console.loop(key)["id"])
+        one = Cast(console, key, console.loop(key)["id"], memory)
         for loop in (one.loop, console.loop(key)["id"]):
             for number in range(COUNT):
                 memory.producer().produce("attempts", _record(loop, number), loop.encode())
+        until(lambda: one.ask("attempts").ok)  # the store is made
         until(lambda: len(one.attempts(limit=250)) == COUNT)
         yield one
 
@@ -72,8 +74,25 @@ def test_an_attempt_is_shown_whole(cast: Cast) -> None:
     same = ("delivery", "profile", "recipient", "message", "url", "status", "error", "response", "timings")
     assert shown == {name: told[name] for name in same} | {
         "event": "e3", "type": "open", "attempt": 4, "state": "retrying", "next_attempt": told["next_attempt"],
-        "replay": None,
+        "replay": None, "batch": [],
     }  # fmt: skip
+
+
+def test_a_batch_is_shown_with_its_events_and_found_by_each_of_them(cast: Cast) -> None:
+    carried = [
+        {"event": f"c{at}", "type": "click", "profile": f"p{at}", "recipient": f"{at}%_@x.example"} for at in (1, 2)
+    ]
+    cast = cast._replace(loop=cast.console.loop(cast.key)["id"])
+    told = msgspec.json.decode(_record(cast.loop, 5)) | carried[0] | {"batch": carried}
+    cast.memory.producer().produce("attempts", msgspec.json.encode(told), cast.loop.encode())
+    until(lambda: bool(cast.attempts(event="c1")))
+    whole = [one | {"message": None} for one in carried]
+    for asked in ({"event": "c2"}, {"profile": "p2"}, {"recipient": "2%_@x.example"}):
+        [shown] = cast.attempts(**asked)
+        assert (shown["event"], shown["batch"]) == ("c1", whole)
+    assert cast.attempts(recipient="2xy@x.example") == []
+    answer = cast.console.call("POST", f"/v1/loops/{cast.loop}/attempts/{shown['id']}/again", cast.key)
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:loopwire:problem:a-batch")
 
 
 def test_the_newest_come_first_page_by_page(cast: Cast) -> None:

@@ -89,11 +89,42 @@ def test_all_that_a_loop_may_have_is_kept(cast: Cast) -> None:
         "fields": ["city"],
         "rate": 2.5,
         "max_in_flight": 4,
-        "batch": 10,
         "ordered": True,
     }
     made = cast.console.loop(cast.key, **chosen)
     assert {name: made[name] for name in chosen} == chosen
+
+
+def test_a_batch_has_bounds_of_its_own_and_what_is_left_out_is_ours(cast: Cast) -> None:
+    made = cast.console.loop(cast.key, format="json", batch={"events": 10})
+    assert made["batch"] == {"events": 10, "bytes": 262_144, "ms": 1000}
+    answer = cast.console.call("PATCH", f"/v1/loops/{made['id']}", cast.key, json={"batch": {"ms": 50}})
+    assert answer.json()["batch"] == {"events": 100, "bytes": 262_144, "ms": 50}
+    answer = cast.console.call("PATCH", f"/v1/loops/{made['id']}", cast.key, json={"batch": None, "format": "form"})
+    assert (answer.json()["batch"], answer.json()["format"]) == (None, "form")
+
+
+@pytest.mark.parametrize(
+    ("had", "given", "what"),
+    [
+        ({}, {"batch": {}}, "goes with format json alone: a form holds one event"),
+        ({"format": "json", "batch": {}}, {"format": "form"}, "goes with format json alone: a form holds one event"),
+        (
+            {"format": "json", "batch": {}},
+            {"ordered": True},
+            "does not go with ordered: a batch holds events of many profiles, and one that fails would hold back all",
+        ),
+    ],
+)
+def test_batches_go_with_json_and_without_order(
+    cast: Cast, had: dict[str, Any], given: dict[str, Any], what: str
+) -> None:
+    made = cast.console.loop(cast.key, **had)
+    wrong = [{"where": "body.batch", "what": what}]
+    answer = cast.console.call("PATCH", f"/v1/loops/{made['id']}", cast.key, json=given)
+    assert (answer.status_code, answer.json()["errors"]) == (422, wrong)
+    answer = cast.console.call("POST", "/v1/loops", cast.key, json=LOOP | had | given)
+    assert (answer.status_code, answer.json()["errors"]) == (422, wrong)
 
 
 def test_loops_are_listed_the_oldest_first(cast: Cast) -> None:
@@ -125,7 +156,7 @@ def test_of_changes_at_once_none_is_lost(cast: Cast) -> None:
         {"rate": 5.0},
         {"fields": ["city"]},
         {"ordered": True},
-        {"batch": 7},
+        {"max_in_flight": 7},
         {"format": "json"},
     ]
     with ThreadPoolExecutor(len(changes)) as pool:

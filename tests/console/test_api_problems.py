@@ -161,7 +161,11 @@ def test_a_405_says_all_there_is(given: Given, path: str, allowed: str) -> None:
         ({"rate": "5"}, "body.rate", "must be a valid number"),
         ({"rate": 0}, "body.rate", "must be greater than 0"),
         ({"max_in_flight": 0}, "body.max_in_flight", "must be greater than or equal to 1"),
-        ({"batch": 1.5}, "body.batch", "must be a valid integer"),
+        ({"batch": 100}, "body.batch", "must be a JSON object"),
+        ({"batch": {"events": 1.5}}, "body.batch.events", "must be a valid integer"),
+        ({"batch": {"events": 1001}}, "body.batch.events", "must be less than or equal to 1000"),
+        ({"batch": {"bytes": 1023}}, "body.batch.bytes", "must be greater than or equal to 1024"),
+        ({"batch": {"ms": 10_001}}, "body.batch.ms", "must be less than or equal to 10000"),
         ({"ordered": 1}, "body.ordered", "must be a valid boolean"),
     ],
 )

@@ -36,7 +36,6 @@ FEW = settings(
     max_examples=40,
     derandomize=True,
     database=None,
-    deadline=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

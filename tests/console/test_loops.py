@@ -14,7 +14,7 @@ from pipeline.console.forms import LoopForm, LoopPatch
 from pipeline.console.loops import Identity
 from pipeline.console.seals import Seals
 from pipeline.console.shown import FilterShown, LoopShown, VerificationShown
-from pipeline.model.loops import Filter, Loop, LoopState, Secret
+from pipeline.model.loops import Batch, Filter, Loop, LoopState, Secret
 from pipeline.model.sealed import unseal
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -75,7 +75,9 @@ def test_own_headers_are_sealed_and_only_their_names_are_shown() -> None:
         ({"events": ["click"]}, {"events": ["click"]}),
         ({"filter": {"tags": ["b"]}}, {"filter": Filter(tags=["b"])}),
         ({"fields": ["city"]}, {"fields": ["city"]}),
-        ({"rate": 5, "max_in_flight": 3, "batch": 2}, {"rate": 5.0, "max_in_flight": 3, "batch": 2}),
+        ({"rate": 5, "max_in_flight": 3}, {"rate": 5.0, "max_in_flight": 3}),
+        ({"format": "json", "batch": {"events": 2}}, {"format": "json", "batch": Batch(events=2)}),
+        ({"batch": None}, {"batch": None}),
         ({"headers": None}, {"headers": None, "header_names": []}),
         ({"headers": {}}, {"headers": None, "header_names": []}),
         ({"url": URL}, {}),

@@ -91,8 +91,17 @@ def test_a_loop_is_made_and_its_secret_shown_once(cast: Cast) -> None:
     assert (shown["events"], shown["headers"], shown["rate"], shown["max_in_flight"]) == (
         ["open", "click"], ["X-Key"], 2.5, 4,
     )  # fmt: skip
+    assert shown["batch"] is None
     for url in shown["verification"]["urls"]:
         assert url in first
+
+
+def test_batches_are_asked_for_in_the_form_and_shown(cast: Cast) -> None:
+    loop = cast.made(("format", "json"), ("batch_events", "50"), ("batch_ms", "250"))
+    assert cast.api(loop)["batch"] == {"events": 50, "bytes": 262_144, "ms": 250}
+    assert "50 events, 262,144 bytes or 250 ms" in cast.get(f"/loops/{loop}")
+    page = cast.get(f"/loops/{loop}/settings")
+    assert 'name="batch_events" inputmode="numeric" value="50"' in page
 
 
 def test_a_secret_is_shown_on_its_own_loop_s_page_alone(cast: Cast) -> None:
@@ -100,6 +109,24 @@ def test_a_secret_is_shown_on_its_own_loop_s_page_alone(cast: Cast) -> None:
     cast.made()
     assert "whsec_C" not in re.sub("whsec_[^A-Z]", "", cast.get(f"/loops/{other}/verify"))
     assert not re.search(r"whsec_[A-Za-z0-9+/]{43}=", cast.get("/loops"))
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "told"),
+    [
+        ({"batch_events": "1001"}, "batch_events", "Must be less than or equal to 1000."),
+        ({"batch_bytes": "many"}, "batch_bytes", "Must be a valid integer."),
+        ({"batch_ms": "50", "format": "form"}, "batch", "Goes with format json alone: a form holds one event."),
+    ],
+)
+def test_what_is_wrong_with_batches_stands_at_its_field(
+    cast: Cast, change: dict[str, str], where: str, told: str
+) -> None:
+    form = {"name": "my shop", "url": "https://shop.example/in", "events": "open", "format": "json"} | change
+    answer = cast.visitor.post("/loops/new", form)
+    assert (answer.status_code, re.findall(r'<p class="wrong" id="(.*?)-wrong">(.*?)</p>', unescape(answer.text))) == (
+        422, [(where, told)],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

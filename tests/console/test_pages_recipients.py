@@ -125,3 +125,15 @@ def test_the_scan_is_bounded_and_says_so(cast: Cast, monkeypatch: pytest.MonkeyP
     page = cast.page("jane")
     assert "ev_first" not in page
     assert "Events were cut" in page
+
+
+def test_of_a_batch_only_the_recipient_s_own_events_are_shown(cast: Cast) -> None:
+    batch = [
+        {"event": f"ev_{who}", "type": kind, "profile": who, "recipient": f"{who}@x.example"}
+        for who, kind in (("jane", "click"), ("joe", "open"))
+    ]
+    cast.attempt(**batch[0], batch=batch)
+    page = cast.shows("joe@x.example", "ev_joe")
+    assert "<h2>open</h2>" in page
+    assert "jane@x.example" not in page
+    assert "ev_jane" not in page

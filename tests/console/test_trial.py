@@ -60,7 +60,7 @@ def test_the_sample_of_a_notice_is_told_as_a_notice_is(kind: Notice) -> None:
 
 def test_the_post_is_one_of_our_own_making() -> None:
     post = trial.post(_loop("open"), SEALS, NOW)
-    assert (post.delivery.id, post.event.id) == ("test_" + "00" * 16, "019b7ca9-8f2e-7000-8000-000000000000")
+    assert (post.delivery.id, post.events[0].id) == ("test_" + "00" * 16, "019b7ca9-8f2e-7000-8000-000000000000")
     assert (post.loop.url, post.at) == ("https://shop.example/in", NOW.timestamp())
 
 

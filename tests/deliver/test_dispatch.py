@@ -2,7 +2,8 @@
 
 import heapq
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -13,11 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.deliver import breaker, lanes
+from pipeline.deliver.backlog import HIGH, HIGH_BYTES, LOW
 from pipeline.deliver.cap import START
-from pipeline.deliver.dispatch import HIGH, HIGH_BYTES, LOW, TIDY, Dispatch, Job, Place
+from pipeline.deliver.dispatch import Dispatch
+from pipeline.deliver.jobs import Job, Place
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.lanes import IN_FLIGHT, QUEUE
 from pipeline.deliver.room import Room
+from pipeline.deliver.roster import TIDY
 from pipeline.deliver.stage import Post, Sent
 from pipeline.deliver.verdict import Reply
 from pipeline.model.deliveries import Delivery, Timings
@@ -45,6 +49,8 @@ class World:
         self.posts: dict[int, tuple[Job[int], Post]] = {}  # under way, by mark
         self.posted: list[int] = []
         self.ended: dict[int, list[Record]] = {}
+        self.batches: list[Record] = []  # written, in order
+        self.ends = Counter[Place]()  # offsets that were given out
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._ticket = count()
         self.standings = Standings()
@@ -72,8 +78,9 @@ class World:
     def owned(self, job: Job[int]) -> bool:
         return job.mark not in self.lost
 
-    def begin(self, job: Job[int]) -> None:
+    def begin(self, job: Job[int]) -> bool:
         self.begun.append(job.mark)
+        return True
 
     def post(self, job: Job[int], post: Post) -> None:
         self.posted.append(job.mark)
@@ -83,6 +90,11 @@ class World:
         assert job.mark not in self.ended, "a delivery ends once"
         self.ended[job.mark] = records
 
+    def record(self, jobs: Sequence[Job[int]], record: Record) -> None:
+        for job in jobs:
+            self.end(job, [])
+        self.batches.append(record)
+
     # What the test does.
 
     def loop(self, name: str, **changed: Any) -> str:
@@ -91,7 +103,9 @@ class World:
         return name
 
     def take(self, *deliveries: Delivery | Record, place: Place = HERE) -> list[int]:
-        jobs = [Job(delivery, next(self._marks)) for delivery in deliveries]
+        first = self.ends[place]
+        self.ends[place] += len(deliveries)
+        jobs = [Job(one, next(self._marks), offset=first + at, number=3) for at, one in enumerate(deliveries)]
         self.dispatch.take(place, jobs)
         return [job.mark for job in jobs]
 
@@ -605,6 +619,20 @@ def test_memory_is_bounded_by_bytes(world: World) -> None:
         if backlog.paused:
             world.advance(1)
     assert world.paused[:1] in ([], [True])
+
+
+def test_what_waits_for_fifty_hanging_servers_keeps_nobody_else_out(world: World) -> None:
+    world.dispatch.room = Room(limit=100_000)
+    for number in range(50):
+        hangs = world.loop(f"hangs-{number}", max_in_flight=1)
+        jobs = [Job(_delivery(hangs, str(each)), 5 * number + each, size=400) for each in range(5)]
+        world.dispatch.take(("deliveries", 0), jobs)
+    for _ in range(100):
+        world.advance(0.2)
+    assert world.dispatch.room.bytes > 70_000, "what may wait for them does"
+    world.loop("new")
+    world.dispatch.take(("deliveries", 1), [Job(_delivery("new"), 1000, size=400)])
+    assert 1000 in world.posts
 
 
 def test_what_was_learned_of_a_server_that_gets_nothing_is_forgotten(world: World) -> None:

@@ -1,9 +1,13 @@
 """What Prometheus is told."""
 
+from typing import get_args
+
+import pytest
 from prometheus_client import REGISTRY
 
-from pipeline.deliver import gauges
-from pipeline.model.deliveries import Timings
+from pipeline.deliver import breaker, gauges
+from pipeline.deliver.lanes import QUEUE
+from pipeline.model.deliveries import Outcome, Timings
 from tests.deliver.test_dispatch import World, _delivery, _many
 
 
@@ -29,12 +33,64 @@ def test_the_gauges_say_how_lanes_stand() -> None:
     assert _value("loopwire_deliver_held_total", why="state") == before + 1
 
 
+def test_the_gauges_say_how_long_the_oldest_that_is_due_waits() -> None:
+    world = World()
+    world.loop("slow", max_in_flight=1)
+    world.take(*_many(1 + QUEUE, "slow"))  # its lane is full
+    world.take(_delivery("slow", leaves=world.clock - 7), place=("deliveries-retry-5s", 3))
+    world.take(_delivery("slow", leaves=world.clock - 3), place=("deliveries-retry-5s", 4))
+    world.advance(0.05)
+    gauges.show(world.dispatch, world.tick())
+    assert _value("loopwire_deliver_overdue_seconds", topic="deliveries-retry-5s") == pytest.approx(7.05)
+    world.dispatch.forget([("deliveries-retry-5s", 3), ("deliveries-retry-5s", 4)])
+    gauges.show(world.dispatch, world.tick())
+    assert REGISTRY.get_sample_value("loopwire_deliver_overdue_seconds", {"topic": "deliveries-retry-5s"}) is None
+
+
+def test_the_lag_is_told_of_the_topics_that_are_read_here() -> None:
+    gauges.show_lag({"deliveries": 12, "deliveries-retry-5s": 2})
+    assert _value("loopwire_deliver_lag", topic="deliveries-retry-5s") == 2
+    gauges.show_lag({"deliveries": 9})
+    assert _value("loopwire_deliver_lag", topic="deliveries") == 9
+    assert REGISTRY.get_sample_value("loopwire_deliver_lag", {"topic": "deliveries-retry-5s"}) is None
+
+
+def test_the_gauges_say_which_breakers_are_open() -> None:
+    world = World()
+    world.loop("broken", max_in_flight=1)
+    world.take(_delivery("broken"))
+    lane = world.dispatch.lanes["broken"]
+    for seconds in range(20):
+        lane.breaker.badly(world.tick() + 2 * seconds, world.tick() + 2 * seconds)
+    told = world.tick() + 40
+    gauges.show(world.dispatch, told)
+    assert [_value("loopwire_deliver_lanes", breaker=one) for one in ("closed", "open", "half-open")] == [0, 1, 0]
+    gauges.show(world.dispatch, told + breaker.LONGEST_PROBE_SECONDS)
+    assert [_value("loopwire_deliver_lanes", breaker=one) for one in ("closed", "open", "half-open")] == [0, 0, 1]
+
+
 def test_a_post_is_counted_by_its_outcome_and_timed_in_its_parts() -> None:
-    names = [("loopwire_deliver_seconds_count", {"part": part}) for part in ("dns", "connect", "first_byte", "total")]
-    before = [_value(name, **labels) for name, labels in names]
-    gauges.answered("again", Timings(first_byte=3, total=4))
-    assert [_value(name, **labels) for name, labels in names] == [before[0], before[1], before[2] + 1, before[3] + 1]
-    gauges.answered("again", Timings(dns=1, connect=2, first_byte=3, total=4))
-    assert [_value(name, **labels) for name, labels in names] == [
-        count + add for count, add in zip(before, (1, 1, 2, 2), strict=True)
+    names = [
+        ("loopwire_deliver_seconds_count", {"part": part}) for part in ("dns", "connect", "tls", "first_byte", "total")
     ]
+    before = [_value(name, **labels) for name, labels in names]
+    gauges.answered("again", Timings(first_byte=3, total=4))  # on a connection that was kept
+    assert _grown(names, before) == [0, 0, 0, 1, 1]
+    gauges.answered("again", Timings(dns=1, connect=2, tls=2.5, first_byte=3, total=4))
+    assert _grown(names, before) == [1, 1, 1, 2, 2]
+
+
+def _grown(names: list[tuple[str, dict[str, str]]], before: list[float]) -> list[float]:
+    return [_value(name, **labels) - count for (name, labels), count in zip(names, before, strict=True)]
+
+
+def test_posts_are_counted_by_their_outcome() -> None:
+    outcomes = get_args(Outcome)
+    before = [_value("loopwire_deliver_attempts_total", outcome=one) for one in outcomes]
+    told: tuple[Outcome, ...] = ("delivered", "again", "again")
+    for outcome in told:
+        gauges.answered(outcome, Timings(total=4))
+    after = [_value("loopwire_deliver_attempts_total", outcome=one) for one in outcomes]
+    assert dict(zip(outcomes, (new - old for new, old in zip(after, before, strict=True)), strict=True)) == {
+        "delivered": 1, "again": 2, "dead": 0,
+    }  # fmt: skip

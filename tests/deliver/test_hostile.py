@@ -2,11 +2,13 @@
 
 import asyncio
 import gzip
+import itertools
 import re
 import socket
 import ssl
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -20,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline import topics
-from pipeline.deliver import run
+from pipeline.deliver import wire
 from pipeline.deliver.run import Deliver
 from pipeline.kafka.memory import Memory
 from pipeline.model.deliveries import Attempt
@@ -82,12 +84,16 @@ class Line:
 
     def attempts(self) -> dict[str, Attempt]:
         """What is told of each, once all were told of."""
+        return {name: each[0] for name, each in self.histories(1).items()}
+
+    def histories(self, count: int) -> dict[str, list[Attempt]]:
+        """What is told of each, in order, once of each so many attempts were told."""
 
         async def work() -> None:
             deliver, stop = Deliver(self._kafka, self._settings, MASTER), asyncio.Event()
             running = asyncio.ensure_future(deliver.run(stop))
             deadline = time.monotonic() + 60
-            while len(self._found()) < len(self._loops) and time.monotonic() < deadline:
+            while not self._all(count) and time.monotonic() < deadline:
                 await asyncio.wait([running], timeout=0.02)
             stop.set()
             await running
@@ -95,15 +101,21 @@ class Line:
         asyncio.run(work())
         return self._found()
 
-    def _found(self) -> dict[str, Attempt]:
-        logs = self._kafka.logs["attempts"]
-        made = [msgspec.json.decode(one.value() or b"", type=Attempt) for log in logs for one in log]
-        return {one.delivery.removeprefix("msg_"): one for one in reversed(made)}  # the first of each
+    def _all(self, count: int) -> bool:
+        found = self._found()
+        return len(found) == len(self._loops) and all(len(each) >= count for each in found.values())
+
+    def _found(self) -> dict[str, list[Attempt]]:
+        found = defaultdict[str, list[Attempt]](list)
+        for message in itertools.chain(*self._kafka.logs["attempts"]):
+            one = msgspec.json.decode(message.value() or b"", type=Attempt)
+            found[one.delivery.removeprefix("msg_")].append(one)
+        return found
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "POST_SECONDS", SECONDS)
+    monkeypatch.setattr(wire, "POST_SECONDS", SECONDS)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.deliver.dispatch import Job
+from pipeline.deliver.jobs import Job
 from pipeline.deliver.order import MOST, PAST, Order, placed, profile_of
 from pipeline.model.deliveries import Delivery
 from pipeline.record import Record

@@ -9,9 +9,15 @@ from pipeline.deliver.room import Room
 def test_slots_are_given_as_they_come_and_bytes_too() -> None:
     room = Room(slots=4, limit=100)
     assert [room.take("a", quick=True) for _ in range(5)] == [True, True, True, True, False]
-    assert [room.admit(60), room.admit(60)] == [True, False]
+    assert [room.admit(60, quick=True), room.admit(60, quick=True)] == [True, False]
     room.release(60)
-    assert room.admit(60)
+    assert room.admit(60, quick=True)
+
+
+def test_servers_that_are_slow_or_unknown_can_t_take_the_bytes_of_the_quick() -> None:
+    room = Room(limit=100)
+    assert [room.admit(25, quick=False) for _ in range(4)] == [True, True, True, False]
+    assert [room.admit(25, quick=True) for _ in range(2)] == [True, False]
 
 
 def test_servers_that_are_slow_or_unknown_can_t_take_the_slots_of_the_quick() -> None:

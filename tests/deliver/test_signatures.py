@@ -69,7 +69,7 @@ def _send(server: Server, loop: Loop, attempts: int = 0, at: datetime | None = N
     """What the server gets of a delivery to the loop."""
     delivery = Delivery(id="msg_1", loop=loop.id, account="shop", event=msgspec.Raw(EVENT), attempts=attempts)
     now = (at or datetime.now(UTC)).timestamp()
-    post = signed(delivery, msgspec.json.decode(EVENT, type=Event), loop, now, SEALS.open)
+    post = signed(delivery, [msgspec.json.decode(EVENT, type=Event)], loop, now, SEALS.open)
 
     async def call() -> Answer:
         calls = Calls(Guard((ip_network("127.0.0.0/8"),)))

@@ -68,7 +68,7 @@ def test_the_post_of_a_first_attempt() -> None:
         ("loopwire-attempt", "1"),
         ("loopwire-loop", "lp_7h3k"),
     )
-    assert (post.loop.url, post.event.recipient, post.at) == (
+    assert (post.loop.url, post.events[0].recipient, post.at) == (
         "https://shop.example/hooks/in.php", "jane@mail.example", NOW,
     )  # fmt: skip
 

@@ -7,7 +7,9 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from pipeline.kafka.consume import Batch, Feed, Moves
+from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.memory import Memory, MemoryConsumer, Message
+from pipeline.kafka.receipt import Receipt, shared
 from pipeline.kafka.seam import Consumer
 
 REFUSED = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
@@ -117,3 +119,30 @@ def test_a_record_read_before_its_partition_went_and_came_back_in_one_fetch_is_d
     consumer.before_the_rest = move
     assert _finish(feed.fetch(10, 1)) == [1, 2, 3], "each once, in order"
     feed.close()
+
+
+def test_a_commit_stays_below_its_place_s_floor_and_follows_it(kafka: Kafka) -> None:
+    feed = Feed(kafka, "test", ["hits"], Moves())
+    floors: list[int | None] = [1, 2, None]
+    feed.floor = lambda place: floors[0] if place == ("hits", 0) else None
+    kafka.put(3)
+    _finish(feed.fetch(10, 1))
+    committed = []
+    while floors:
+        feed.commit()
+        committed.append(kafka.committed("loopwire-test", [("hits", 0)])["hits", 0])
+        floors.pop(0)
+    assert committed == [1, 2, 3]
+    floors.append(None)
+    feed.close()
+
+
+def test_what_one_record_stands_for_is_done_once_that_is_acknowledged() -> None:
+    ledger, refused = Ledger(), list[KafkaError]()
+    told = shared([Receipt(ledger, at, at + 1, refused.append) for at in (4, 5, 9)])
+    assert ledger.safe == 4
+    told(None, Message("batches", 0, 0, b"k", b"v", None))
+    assert (ledger.safe, ledger.finished, refused) == (10, True, [])
+    told = shared([Receipt(ledger, at, at + 1, refused.append) for at in (11, 12)])
+    told(REFUSED, Message("batches", 0, 0, b"k", b"v", None))
+    assert (ledger.safe, len(refused)) == (11, 2)

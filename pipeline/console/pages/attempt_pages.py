@@ -91,7 +91,7 @@ class AttemptPages:
         except StoreAwayError as away:
             raise refused.no_store() from away
         except Problem as problem:
-            if problem.kind not in {"gone", "unverified", "unavailable"}:
+            if problem.kind not in {"a-batch", "gone", "unverified", "unavailable"}:
                 raise
             detail = problem.detail.removeprefix("nothing was sent, since ")
             told = Flash(f"Nothing was sent: {detail}.", "bad")
@@ -101,6 +101,8 @@ class AttemptPages:
 
     async def _request(self, visit: Visit, attempt: AttemptShown) -> tuple[Request | None, str]:
         """The request, or none and why: `looking` while it is looked for, or a sentence."""
+        if attempt.batch:
+            return None, "The request was a JSON array of the events below. A replay of their time sends them again."
         loop = self._picture.loop(visit.account, visit.loop)
         try:
             event = await self._calls.event(visit.account, attempt, SEARCH_SECONDS)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from pipeline.console.forms import not_batched
 from pipeline.console.pages.visit import Form
 from pipeline.console.problems import wrongs
 from pipeline.console.shown import LoopShown
@@ -38,6 +39,7 @@ EVENTS: dict[str, dict[str, str]] = {
 NEEDED = {"name": "Give the loop a name", "url": "Write where the POSTs go", "events": "Choose at least one"}
 Typed = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
+BATCH = ("batch_events", "batch_bytes", "batch_ms")
 LISTS = ("mailings", "tags", "exclude_origins", "fields")
 
 
@@ -56,6 +58,7 @@ def typed(form: Form) -> Typed:
         "headers": form.get("headers", ""),
         "rate": form.get("rate", ""),
         "max_in_flight": form.get("max_in_flight", ""),
+        **{name: form.get(name, "") for name in BATCH},
         "signatures": form.getlist("signatures"),
         "key_id": form.get("key_id", ""),
     }
@@ -76,6 +79,7 @@ def of_loop(loop: LoopShown) -> Typed:
         "headers": "",
         "rate": "" if loop.rate is None else f"{loop.rate:g}",
         "max_in_flight": "" if loop.max_in_flight is None else str(loop.max_in_flight),
+        **{name: str(getattr(loop.batch, name.removeprefix("batch_"))) if loop.batch else "" for name in BATCH},
         "signatures": loop.signatures,
         "key_id": loop.key_id or "",
     }
@@ -95,6 +99,7 @@ def asked(given: Typed, *, new: bool) -> dict[str, Any]:
         "fields": None if given["which_fields"] == "all" else _words(given["fields"]),
         "rate": _number(given["rate"], float),
         "max_in_flight": _number(given["max_in_flight"], int),
+        "batch": _batch(given),
         "signatures": list(given["signatures"]),
         "key_id": given["key_id"].strip() or None,
     }
@@ -109,6 +114,8 @@ def checked(body: Mapping[str, Any], kind: type[Model]) -> tuple[Model | None, d
     wrong = {name: told for name, told in NEEDED.items() if not body[name]}
     if "http" in body["signatures"] and body["key_id"] is None:
         wrong["key_id"] = "Write where the key is published"
+    if body["batch"] is not None and (why := not_batched(body["format"], ordered=False)):
+        wrong["batch"] = f"{why[:1].upper()}{why[1:]}"
     if "url" in wrong:
         wrong.pop("name", None)  # it may follow from the address
     try:
@@ -141,7 +148,15 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _field(place: Sequence[int | str]) -> str:
+    if place[0] == "batch" and len(place) > 1:
+        return f"batch_{place[1]}"
     return str(place[1] if place[0] == "filter" and len(place) > 1 else place[0])
+
+
+def _batch(given: Typed) -> dict[str, Any] | None:
+    """What was typed of it; none of it is no batch."""
+    typed = {name.removeprefix("batch_"): _number(given[name], int) for name in BATCH}
+    return {name: value for name, value in typed.items() if value is not None} or None
 
 
 def _words(text: str) -> list[str]:

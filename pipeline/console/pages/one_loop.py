@@ -26,6 +26,7 @@ class LoopPages:
         self._effects = console.effects
         self._picture = console.directory.picture
         self._health = console.health
+        self._system = console.effects.system
         self._calls = LoopCalls(console)
         self._attempts = AttemptCalls(console)
         self._door = door
@@ -37,11 +38,13 @@ class LoopPages:
         loop = await self._calls.one(visit.account, visit.loop)
         now = self._effects.now()
         known = await self._health.of(visit.account, [loop.id], now)
+        lane = await self._system.lane(loop.id)
         shown: dict[str, Any] = {
             "loop": loop,
             "wanted": loop_form.filter_sentence(loop),
             "secrets": self._secrets(visit),
             "health": known.get(loop.id),
+            "lane": lane,
             "ranges": fared.NAMES,
             "fared": await fared.fared(
                 self._attempts, fared.Whose(visit.account, loop.id), visit.query.get("range", ""), now
@@ -49,6 +52,11 @@ class LoopPages:
             "snippets": self._snippets,
         }
         return self._views.page(visit, "loop.html", **shown)
+
+    async def lane(self, visit: Visit) -> Response:
+        """`GET /loops/{loop}/lane`: the part of the page that is live, for a script."""
+        loop = await self._calls.one(visit.account, visit.loop)
+        return self._views.page(visit, "_lane.html", loop=loop, lane=await self._system.lane(loop.id))
 
     async def history(self, visit: Visit) -> Response:
         """`GET /loops/{loop}/history`."""

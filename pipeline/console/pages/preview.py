@@ -48,7 +48,9 @@ def preview(account: str, body: dict[str, Any], event: str, seals: Seals, now: d
 
 def _shot(account: str, form: LoopForm, kind: Format, seals: Seals, now: datetime) -> Shot:
     fields = form.model_fields_set | {"format"}
-    chosen = LoopForm.model_construct(fields, **(dict(form) | {"format": kind}))
+    chosen = LoopForm.model_construct(
+        fields, **(dict(form) | {"format": kind} | ({"batch": None} if kind == "form" else {}))
+    )
     post = trial.post(loops.created(account, chosen, loops.identity(seals.random), seals, now), seals, now)
     own = dict.fromkeys(form.headers or (), "••••••")
     made = {"webhook-signature": "v1,… (by your secret)", "loopwire-loop": "lp_…"}

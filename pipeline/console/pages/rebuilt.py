@@ -33,12 +33,14 @@ def rebuilt(attempt: AttemptShown, loop: Loop, event: bytes, seals: Seals) -> Re
     made = delivery(attempt, loop, event, attempt.replay)
     made = msgspec.structs.replace(made, attempts=attempt.attempt - 1)
     try:
-        post = signed(made, _event.decode(event), loop, attempt.at.timestamp(), seals.open)
+        post = signed(made, [_event.decode(event)], loop, attempt.at.timestamp(), seals.open)
     except (SealBrokenError, msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
         return None
     parts = urlsplit(attempt.url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Request(parts.netloc, path, _headers(post), readable(post.body.decode(), loop.format))
+    return Request(
+        parts.netloc, path, _headers(post), readable(post.body.decode(), "json" if loop.batching else loop.format)
+    )
 
 
 def readable(body: str, kind: str) -> str:

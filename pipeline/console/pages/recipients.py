@@ -48,10 +48,10 @@ class RecipientPages:
         if not word:
             return self._views.page(visit, "recipients.html", asked="", found=None, said=[])
         attempts = await self._attempts(visit.account, word)
-        profiles = timeline.profiles(attempts.rows) if attempts else []
-        events = await self._events(visit.account, word, profiles)
         names = {loop.id: loop.name for loop in self._picture.loops_of(visit.account)}
-        found = timeline.of(events.events, attempts.rows if attempts else [], names)
+        told = timeline.concerns(attempts.rows, word, names) if attempts else []
+        events = await self._events(visit.account, word, timeline.profiles(told))
+        found = timeline.of(events.events, told)
         shown: dict[str, Any] = {
             "found": found[:MOST_SHOWN],
             "said": _said(attempts, events, len(found)),

@@ -85,6 +85,7 @@ def pages(console: Console, door: Door, views: Views) -> list[Page]:
         Page("GET", "/loops/{loop}/replays/{replay}", replays.one),
         Page("GET", "/loops/{loop}/replays/{replay}/progress", replays.progress),
         Page("POST", "/loops/{loop}/replays/{replay}/cancel", replays.cancel, changes=True),
+        Page("GET", "/loops/{loop}/lane", one.lane),
         Page("GET", "/loops/{loop}/history", one.history),
         Page("GET", "/loops/{loop}/settings", one.settings, changes=True),
         Page("POST", "/loops/{loop}/settings", one.save, changes=True),

@@ -34,20 +34,45 @@ def is_about(event: Event, word: str) -> bool:
     return word in {event.profile, event.recipient, event.message}
 
 
-def profiles(rows: Iterable[Row[Any]]) -> list[str]:
+class Concern(NamedTuple):
+    """An event that an attempt told, and the attempt as one of it."""
+
+    event: str
+    profile: str
+    told: Told
+
+
+def concerns(rows: Iterable[Row[Any]], word: str, names: Mapping[str, str]) -> list[Concern]:
+    """What the attempts told that is about the word: of a batch its own events, and nobody else's.
+
+    `names` are those of the loops.
+    """
+    found = []
+    for row in rows:
+        whole = attempt(row)
+        told = [whole.model_copy(update=dict(one) | {"batch": []}) for one in whole.batch] or [whole]
+        found += [
+            Concern(one.event, one.profile, Told(row.loop, names.get(row.loop, row.loop), one))
+            for one in told
+            if word.casefold() in {(said or "").casefold() for said in (one.profile, one.recipient, one.message)}
+        ]
+    return found
+
+
+def profiles(found: Iterable[Concern]) -> list[str]:
     """Each profile that the attempts are about, the newest first."""
-    return list(dict.fromkeys(row.profile for row in rows))
+    return list(dict.fromkeys(one.profile for one in found))
 
 
-def of(events: Sequence[Event], rows: Sequence[Row[Any]], names: Mapping[str, str]) -> list[Happened]:
-    """The timeline, the newest first; `names` are those of the loops."""
+def of(events: Sequence[Event], found: Sequence[Concern]) -> list[Happened]:
+    """The timeline, the newest first."""
     told: dict[str, list[Told]] = {}
-    for row in sorted(rows, key=lambda one: (one.at, one.id)):
-        told.setdefault(row.event, []).append(Told(row.loop, names.get(row.loop, row.loop), attempt(row)))
+    for one in sorted(found, key=lambda one: (one.told.attempt.at, one.told.attempt.id)):
+        told.setdefault(one.event, []).append(one.told)
     known = {event.id: event for event in events}
-    found = [Happened(one.id, one.type, one.at, one, told.get(one.id, [])) for one in known.values()]
+    timeline = [Happened(one.id, one.type, one.at, one, told.get(one.id, [])) for one in known.values()]
     for event, attempts in told.items():
         if event not in known:
             first = attempts[0].attempt
-            found.append(Happened(event, first.type, first.at, None, attempts))
-    return sorted(found, key=lambda one: one.at, reverse=True)
+            timeline.append(Happened(event, first.type, first.at, None, attempts))
+    return sorted(timeline, key=lambda one: one.at, reverse=True)

@@ -91,6 +91,7 @@ async function copy(button) {
 
 // A part marked data-poll is asked for again until it no longer is.
 async function poll(part) {
+  if (document.hidden) return setTimeout(poll, POLL_MS, part);
   const answer = await fetch(part.dataset.poll).catch(() => null);
   if (!part.isConnected || answer?.redirected) return;
   if (answer?.ok) {

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import sqlalchemy as sql
 from sqlalchemy import ColumnElement, Connection, Row
 
+from pipeline.console.store.carried import is_or_has
 from pipeline.console.store.cursor import Cursor
 from pipeline.console.store.retention import Horizon, older
 from pipeline.console.store.schema import ATTEMPTS, BUCKET_NAMES, COUNTS
@@ -82,7 +83,7 @@ def _of_kind(whose: Whose, wish: Wish, edge: Horizon, failed: int) -> sql.Select
         ATTEMPTS.c.failed == failed,
         ATTEMPTS.c.at >= max(edge.rows, edge.rows if wish.since is None else wish.since),
         ATTEMPTS.c.account == whose.account,
-        *(ATTEMPTS.c[name] == value for name, value in wish.same),
+        *(is_or_has(name, value) for name, value in wish.same),
     ]
     if wish.until is not None:
         which.append(ATTEMPTS.c.at < wish.until)

@@ -11,11 +11,12 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 from pipeline.console.store.latency import BUCKETS
 
-REVISION = "0003"  # of migrations/versions, the newest: what the code below expects
+REVISION = "0004"  # of migrations/versions, the newest: what the code below expects
 METADATA = MetaData()
 BUCKET_NAMES = [f"b{number:02}" for number in range(BUCKETS)]
 
@@ -48,11 +49,19 @@ ATTEMPTS = Table(
     Column("total", Float, nullable=False),
     Column("next_attempt", BigInteger),
     Column("replay", Text),
+    Column("batch", Text),  # the events of one, as JSON
     Index("attempts_of_loop", "loop", "failed", "at", "id"),
     Index("attempts_by_age", "failed", "at", "id"),
     Index("attempts_of_profile", "account", "profile", "at"),
     Index("attempts_of_recipient", "account", "recipient", "at"),
     Index("attempts_of_message", "account", "message", "at"),
+    Index(
+        "attempts_of_batches",
+        "account",
+        "at",
+        sqlite_where=text("batch IS NOT NULL"),
+        postgresql_where=text("batch IS NOT NULL"),
+    ),
 )
 
 # How many POSTs of a loop there were in each minute (span 1) and each hour (span 60). `slot` is its beginning in

@@ -7,6 +7,7 @@ import sqlalchemy as sql
 from sqlalchemy import Connection, Row
 
 from pipeline.console.store import read
+from pipeline.console.store.carried import has
 from pipeline.console.store.read import Whose, Wish
 from pipeline.console.store.retention import Horizon
 from pipeline.console.store.schema import ATTEMPTS
@@ -24,7 +25,8 @@ class Found(NamedTuple):
 
 def about(connection: Connection, account: str, word: str, limit: int, edge: Horizon) -> Found:
     """The account's attempts whose profile, recipient or message is this word."""
-    found = {row.id: row for name in WORDS for row in connection.execute(_by(name, account, word, limit, edge))}
+    asked = [ATTEMPTS.c[name] == word for name in WORDS] + [_in_a_batch(word)]
+    found = {row.id: row for which in asked for row in connection.execute(_by(which, account, limit, edge))}
     newest = sorted(found.values(), key=lambda row: (row.at, row.id), reverse=True)
     return Found(newest[:limit], len(newest) > limit)
 
@@ -35,6 +37,11 @@ def latest(connection: Connection, account: str, loops: Iterable[str], wish: Wis
     return sorted(found, key=lambda row: (row.at, row.id), reverse=True)[: wish.limit]
 
 
-def _by(name: str, account: str, word: str, limit: int, edge: Horizon) -> sql.Select[tuple[object, ...]]:
-    which = (ATTEMPTS.c.account == account, ATTEMPTS.c[name] == word, ATTEMPTS.c.at >= edge.rows)
+def _in_a_batch(word: str) -> sql.ColumnElement[bool]:
+    """Rows of batches are looked through: there is an index of them, and none of what is in them."""
+    return sql.and_(ATTEMPTS.c.batch.is_not(None), sql.or_(*(has(name, word) for name in WORDS)))
+
+
+def _by(asked: sql.ColumnElement[bool], account: str, limit: int, edge: Horizon) -> sql.Select[tuple[object, ...]]:
+    which = (ATTEMPTS.c.account == account, asked, ATTEMPTS.c.at >= edge.rows)
     return sql.select(ATTEMPTS).where(*which).order_by(ATTEMPTS.c.at.desc()).limit(limit + 1)

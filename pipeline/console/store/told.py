@@ -31,6 +31,14 @@ class Timings(msgspec.Struct, frozen=True):
     total: Milliseconds = 0.0
 
 
+class Carried(msgspec.Struct, frozen=True, omit_defaults=True):
+    event: Word
+    type: Word
+    profile: Word
+    recipient: Word | None = None
+    message: Word | None = None
+
+
 class Told(msgspec.Struct, frozen=True):
     """An attempt, as far as it is kept."""
 
@@ -52,6 +60,7 @@ class Told(msgspec.Struct, frozen=True):
     message: Word | None = None
     next_attempt: Annotated[datetime, Meta(tz=True)] | None = None
     replay: Word | None = None
+    batch: Annotated[list[Carried], Meta(max_length=10_000)] = []
 
 
 class Row(NamedTuple):
@@ -69,6 +78,7 @@ class Skipped(NamedTuple):
 
 
 _told = msgspec.json.Decoder(Told)
+_json = msgspec.json.Encoder()
 _NUL = b"\\u0000"  # PostgreSQL can't keep this character, and a customer's server may answer with it
 
 
@@ -123,4 +133,5 @@ def _values(number: int, told: Told) -> dict[str, Any]:
         "total": timings.total,
         "next_attempt": None if told.next_attempt is None else microseconds(told.next_attempt),
         "replay": told.replay,
+        "batch": _json.encode(told.batch).decode() if told.batch else None,
     }
