@@ -44,7 +44,9 @@ Out = TypeVar("Out")
 
 
 GROUP = "loopwire-enrich"
-AT_ONCE = 20_000  # records a fetch: it takes some 40 ms whatever it brings, most of it waiting, and is to be the quicker
+AT_ONCE = (
+    20_000  # records a fetch, which takes some 40 ms whatever it brings, most of it waiting: the join takes longer
+)
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 KEEP_SECONDS = 1.0
