@@ -27,6 +27,8 @@ Name = Literal[
     "loopwire_deliver_lanes",
     "loopwire_deliver_waiting",
     "loopwire_deliver_waiting_bytes",
+    "loopwire_deliver_gathered",
+    "loopwire_deliver_gathered_bytes",
     "loopwire_deliver_overdue_seconds",
     "loopwire_deliver_lag",
     "loopwire_build",

@@ -29,6 +29,15 @@ def batch(deliveries: Sequence[Delivery], source: str, offsets: list[int]) -> De
     return replace(made, source=source, offsets=offsets)
 
 
+def checked(delivery: Delivery) -> Delivery:
+    """The delivery, where it can be taken apart; msgspec.ValidationError where it can't."""
+    if delivery.more or delivery.offsets:
+        count = len([_id(event) for event in delivery.events])
+        if delivery.offsets and len(delivery.offsets) != count:
+            raise msgspec.ValidationError(f"{len(delivery.offsets)} offsets for {count} events")
+    return delivery
+
+
 def narrowed(delivery: Delivery, kept: Sequence[int]) -> Delivery | None:
     """The batch with only those of its events, by number; None where none is left."""
     if len(kept) == len(delivery.offsets):
@@ -50,12 +59,10 @@ def halves(delivery: Delivery) -> list[Delivery]:
 
 def singles(delivery: Delivery) -> list[Delivery]:
     """A delivery for each event, with the id it has by itself and the history that the batch had."""
+    alone = replace(delivery, more=[], source=None, offsets=[])
     if not delivery.more:
-        return [delivery]
-    return [
-        replace(delivery, id=delivery_id(_id(event), delivery.loop), event=event, more=[], source=None, offsets=[])
-        for event in delivery.events
-    ]
+        return [alone]
+    return [replace(alone, id=delivery_id(_id(event), delivery.loop), event=event) for event in delivery.events]
 
 
 def recorded(delivery: Delivery) -> Record:

@@ -5,7 +5,7 @@ each attempt, after a kill, and for the next worker.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import partial
 from typing import Generic, NamedTuple
 
@@ -43,8 +43,13 @@ class Batching(Generic[Mark]):
         self._world = world
         self._standings = standings
         self._gatherings: defaultdict[Kind, Gathering[Job[Mark]]] = defaultdict(Gathering)
-        self._bytes = 0
+        self.bytes = 0  # of deliveries that are gathered
         self.recorded = Recorded()
+
+    @property
+    def events(self) -> int:
+        """How many are gathered, and in no batch yet."""
+        return sum(len(gathering.items) for gathering in self._gatherings.values())
 
     def takes(self, place: Place, job: Job[Mark]) -> bool:
         """Whether the job needs nothing else: it is gathered, or it is in a batch already.
@@ -75,10 +80,9 @@ class Batching(Generic[Mark]):
         for kind in list(self._gatherings):
             self._write(kind)
 
-    def forget(self, numbers: Iterable[int]) -> None:
+    def forget(self, places: Collection[Place]) -> None:
         """Drops what was gathered of these partitions and not written: they are another worker's."""
-        gone = set(numbers)
-        for kind in [kind for kind in self._gatherings if kind.place[1] in gone]:
+        for kind in [kind for kind in self._gatherings if kind.place in places]:
             self._give_up(kind)
 
     def _over(self, job: Job[Mark]) -> bool:
@@ -93,14 +97,14 @@ class Batching(Generic[Mark]):
         if not self._gatherings[kind].fits(wish, weight):
             self._write(kind)
         gathering = self._gatherings[kind]
-        if not gathering.items:
-            self._world.later(wish.ms / 1000, partial(self._late, kind, gathering))
         gathering.add(job, weight)
-        self._bytes += job.size
+        self.bytes += job.size
         if gathering.full(wish):
             self._write(kind)
-        elif self._bytes > MOST_BYTES:
+        elif self.bytes > MOST_BYTES:
             self.close()
+        elif len(gathering.items) == 1:
+            self._world.later(wish.ms / 1000, partial(self._late, kind, gathering))
 
     def _late(self, kind: Kind, gathering: Gathering[Job[Mark]]) -> None:
         """The first has waited for as long as it may."""
@@ -121,8 +125,9 @@ class Batching(Generic[Mark]):
             self._world.owned(job)  # is told that it isn't: its next owner begins it again
 
     def _out(self, kind: Kind) -> list[Job[Mark]]:
-        jobs = self._gatherings.pop(kind).items
-        self._bytes -= sum(job.size for job in jobs)
+        gathering = self._gatherings.pop(kind)
+        jobs, gathering.items = gathering.items, []  # its timer still knows it, for `ms`: not what was in it
+        self.bytes -= sum(job.size for job in jobs)
         return jobs
 
 

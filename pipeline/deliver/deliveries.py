@@ -127,7 +127,8 @@ class Deliveries:
             self._loop.call_soon_threadsafe(self._wire.dispatch.recall, number, delivery)
 
     def _lose(self, places: Places) -> None:
-        self._wire.dispatch.batching.recorded.forget({number for _topic, number in places})
+        gone = {number for topic, number in places if topic == topics.BATCHES}
+        self._wire.dispatch.batching.recorded.forget(gone)
         self._loop.call_soon_threadsafe(self._wire.dispatch.forget, places)
 
     def _close(self) -> None:

@@ -65,12 +65,11 @@ class Dispatch(Generic[Mark]):
 
     def forget(self, places: Iterable[Place]) -> None:
         """Drops what was fetched of these partitions and not begun: they are another worker's."""
-        places = list(places)
-        numbers = {number for _topic, number in places}
-        self._orders.forget(numbers)
+        places = set(places)
+        self._orders.forget({number for _topic, number in places})
         for place in places:
             self._backlogs.pop(place, None)
-        self.batching.forget(numbers)
+        self.batching.forget(places)
         self._failures.forget()
         self._roster.tidy(0, self._world.tick())
 

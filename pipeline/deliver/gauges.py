@@ -20,6 +20,8 @@ IN_FLIGHT = metrics.gauge("loopwire_deliver_in_flight", "POSTs under way")
 LANES = metrics.gauge("loopwire_deliver_lanes", "loops that get POSTs, by the state of their breaker", "breaker")
 WAITING = metrics.gauge("loopwire_deliver_waiting", "deliveries that wait in lanes")
 BYTES = metrics.gauge("loopwire_deliver_waiting_bytes", "deliveries that wait in lanes or are under way, in bytes")
+GATHERED = metrics.gauge("loopwire_deliver_gathered", "events that are gathered, and in no batch yet")
+GATHERED_BYTES = metrics.gauge("loopwire_deliver_gathered_bytes", "their deliveries, in bytes")
 HELD = metrics.counter(
     "loopwire_deliver_held", "deliveries that were held: full, closed, order, or the loop's state", "why"
 )
@@ -53,6 +55,8 @@ def show(dispatch: Dispatch[Any], tick: float) -> None:
     IN_FLIGHT.set(sum(lane.in_flight for lane in lanes))
     WAITING.set(sum(len(lane.now.jobs) + len(lane.past.jobs) for lane in lanes))
     BYTES.set(dispatch.room.bytes)
+    GATHERED.set(dispatch.batching.events)
+    GATHERED_BYTES.set(dispatch.batching.bytes)
     OVERDUE.clear()  # a topic that is another worker's by now has no age here
     for topic, seconds in dispatch.overdue().items():
         OVERDUE.labels(topic).set(seconds)

@@ -23,13 +23,15 @@ Safe = Callable[[Place], int | None]  # the offset of a place below which all is
 
 
 class Claim(msgspec.Struct):
-    """Of a record of `batches`, which places it takes."""
+    """Of a record of `batches`, which places it takes, one for each of its events."""
 
+    event: msgspec.Raw
+    more: list[msgspec.Raw] = []
     source: str | None = None
     offsets: list[int] = []
 
 
-class Standing(NamedTuple):
+class Uncommitted(NamedTuple):
     """A batch that has to be found again while the last of its places is not committed."""
 
     offset: int
@@ -42,7 +44,7 @@ class Partition:
     """What is known of one partition number: the first batch of each place, by its offset in `batches`."""
 
     first: dict[tuple[str, int], int] = field(default_factory=dict)
-    standing: deque[Standing] = field(default_factory=deque)
+    uncommitted: deque[Uncommitted] = field(default_factory=deque)
     begun: dict[str, int] = field(default_factory=dict)  # committed when the partition came, by topic
     end: int = 0  # offsets of `batches` below were noted
 
@@ -71,11 +73,11 @@ class Recorded:
         if offset < known.end:
             return
         known.end = offset + 1
-        if claim.source is None or not claim.offsets:
-            return
+        if claim.source not in SOURCES or len(claim.offsets) != 1 + len(claim.more):
+            return  # a half, or no batch of ours: it must not say of deliveries that they are done with
         for place in claim.offsets:
             known.first.setdefault((claim.source, place), offset)
-        known.standing.append(Standing(offset, claim.source, max(claim.offsets)))
+        known.uncommitted.append(Uncommitted(offset, claim.source, max(claim.offsets)))
         self._forget_old(known)
 
     def holds(self, place: Place, offset: int) -> bool:
@@ -94,12 +96,12 @@ class Recorded:
     def floor(self, number: int, safe: Safe) -> int | None:
         """The offset of `batches` that a commit has to stay below: of the oldest whose places are not all committed."""
         known = self._partitions.get(number)
-        while known is not None and known.standing:
-            oldest = known.standing[0]
+        while known is not None and known.uncommitted:
+            oldest = known.uncommitted[0]
             done = safe((oldest.source, number))
             if (known.begun.get(oldest.source, 0) if done is None else done) <= oldest.last:
                 return oldest.offset
-            known.standing.popleft()
+            known.uncommitted.popleft()
         return None
 
     def forget(self, numbers: Iterable[int]) -> None:
@@ -109,8 +111,8 @@ class Recorded:
 
     @staticmethod
     def _forget_old(known: Partition) -> None:
-        """Only what no batch that stands has; places come in nearly the order of their batches."""
-        oldest = known.standing[0].offset
+        """Only what is in no uncommitted batch; places come in nearly the order of their batches."""
+        oldest = known.uncommitted[0].offset
         while len(known.first) > REMEMBERED:
             place = next(iter(known.first))
             if known.first[place] >= oldest:

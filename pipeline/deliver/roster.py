@@ -28,8 +28,7 @@ class Roster(Generic[Mark]):
             self.tidy(self._tidy_at, tick)
             lane = self.lanes[loop] = Lane(used_at=tick)
         standing = self.standings.get(loop)
-        lane.most = (standing and standing.loop.max_in_flight) or IN_FLIGHT
-        lane.rate = standing.loop.rate if standing else None
+        lane.most, lane.rate = self._wishes(loop)
         lane.ordered = standing is not None and standing.loop.ordered
         return lane
 
@@ -41,18 +40,24 @@ class Roster(Generic[Mark]):
     def told(self, loop: str, tick: float) -> LaneNow:
         """How the loop's lane stands; another thread may ask."""
         lane = self.lanes.get(loop) or Lane[Job[Mark]]()
+        most, rate = self._wishes(loop)  # the lane itself learns of them by the next delivery
         heads = [_since(queue.jobs) for queue in (lane.now, lane.past)]
         oldest = min((since for since in heads if since is not None), default=None)
         return LaneNow(
             in_flight=lane.in_flight,
-            cap=lane.cap.size(lane.most),
-            most=lane.most,
-            rate=lane.rate,
+            cap=lane.cap.size(most),
+            most=most,
+            rate=rate,
             breaker=lane.breaker.state(tick),
             waiting=len(lane.now.jobs) + len(lane.past.jobs),
             held=lane.held,
             oldest_due=None if oldest is None else round(max(tick - oldest, 0.0), 3),
         )
+
+    def _wishes(self, loop: str) -> tuple[int, float | None]:
+        """POSTs at a time, at most, and a second."""
+        standing = self.standings.get(loop)
+        return (standing.loop.max_in_flight or IN_FLIGHT, standing.loop.rate) if standing else (IN_FLIGHT, None)
 
     def tidy(self, lanes: int, tick: float) -> None:
         """Forgets what was learned of servers that get nothing, once there are so many lanes."""

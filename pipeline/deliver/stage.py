@@ -8,7 +8,7 @@ from zlib import crc32
 import msgspec
 
 from pipeline import topics
-from pipeline.deliver.batches import carried, halves, recorded, singles
+from pipeline.deliver.batches import carried, checked, halves, recorded, singles
 from pipeline.deliver.body import array_of, body_of, names
 from pipeline.deliver.failing import Failures, disabled
 from pipeline.deliver.http_signing import http_signature
@@ -58,7 +58,7 @@ class Sent:
 def read(message: Message, source: str) -> Delivery | Record:
     """The delivery a record holds, or the dead letter that says why it holds none. `source` is the bare topic."""
     try:
-        return _delivery.decode(message.value() or b"")
+        return checked(_delivery.decode(message.value() or b""))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         letter = dead(topics.DELIVERIES_DEAD, source, message, f"value: {wrong}")
         # The topic is compacted: a key of its own, and a value, or the next one would take its place.

@@ -1,6 +1,7 @@
 """Batches in dispatch's world: written down, read again, sent, split where they are too large; no event in two."""
 
 import json
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline import topics
 from pipeline.deliver.batches import batch, halves, recorded, singles
+from pipeline.deliver.jobs import Job
 from pipeline.deliver.recorded import Recorded
 from pipeline.deliver.stage import Post
 from pipeline.model.deliveries import Delivery
@@ -245,6 +247,44 @@ def test_the_timer_writes_nothing_of_a_partition_that_is_not_ours(story: Story) 
     assert not story.batches
 
 
+def test_what_is_gathered_stays_where_only_another_topic_of_its_number_goes(story: Story) -> None:
+    """A retry topic of an earlier ladder was deleted, say."""
+    story.take(*_some("a", "b"))
+    story.dispatch.forget([("deliveries-retry-7m", 3)])
+    story.advance(1)
+    assert [_read(record).offsets for record in story.batches] == [[0, 1]]
+
+
+def test_what_was_written_down_is_not_kept_in_memory_until_its_time_is_over(story: Story) -> None:
+    """A loop of 20,000 events a second, of which each may wait 10 s, would hold 200,000 of them."""
+
+    class Mark:
+        """Goes with its job."""
+
+    marks = [Mark(), Mark(), Mark()]
+    known = [weakref.ref(mark) for mark in marks]
+    world: Any = story
+    world.owned, world.begin, world.record = lambda _job: True, lambda _job: True, lambda _jobs, _record: None
+    world.dispatch.take(HERE, [Job(one, mark) for one, mark in zip(_some("a", "b", "c"), marks, strict=True)])
+    del marks
+    assert [mark() for mark in known] == [None] * 3
+
+
+def test_a_batch_that_is_full_with_its_first_event_sets_no_timer(story: Story) -> None:
+    story.loop("many", format="json", batch=WISH | {"events": 1})
+    story.take(*_some("a", "b"))
+    assert (len(story.batches), story._timers) == (2, [])
+
+
+def test_how_much_is_gathered_is_known(story: Story) -> None:
+    job = Job(_delivery("a"), 7, size=100)
+    story.dispatch.take(HERE, [job])
+    story.dispatch.take(REPLAYS, [Job(_delivery("b", replay="rp_1"), 8, size=50)])
+    assert (story.dispatch.batching.events, story.dispatch.batching.bytes) == (2, 150)
+    story.advance(1)
+    assert (story.dispatch.batching.events, story.dispatch.batching.bytes) == (0, 0)
+
+
 def test_an_event_that_can_not_be_told_dies_alone(story: Story) -> None:
     bad = Delivery(id="msg_bad", loop="many", account="shop", event=msgspec.Raw(b'{"id":"x"}'))
     marks = story.take(_delivery("a"), bad, *_some("b", "c"))
@@ -284,6 +324,26 @@ def test_a_batch_is_found_again_until_what_it_is_made_of_is_committed() -> None:
     assert known.holds(("deliveries", 3), 9)
     known.forget([3])
     assert not known.holds(("deliveries", 3), 9)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        b'{"source":"deliveries","offsets":[5,6]}',  # no delivery: the letter would hold none of those events
+        b'{"event":{},"source":"deliveries","offsets":[5,6]}',
+        b'{"event":{},"source":"events","offsets":[5]}',
+        b'{"event":{},"offsets":[5]}',
+    ],
+)
+def test_a_record_that_is_no_batch_takes_nothing_and_holds_no_commit_back(lie: bytes) -> None:
+    known = Recorded()
+    known.note(3, 0, lie)
+    assert not any(known.holds((topic, 3), offset) for topic in ("deliveries", "events") for offset in (5, 6))
+    assert known.floor(3, lambda _place: None) is None
+
+
+def test_a_batch_of_one_that_is_given_up_is_the_delivery_it_was() -> None:
+    assert singles(batch(_some("a"), "deliveries", [1])) == _some("a")
 
 
 def test_halves_hold_all_of_it_in_order_and_singles_have_the_ids_they_always_had() -> None:

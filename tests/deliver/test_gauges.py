@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from pipeline.deliver import breaker, gauges
+from pipeline.deliver.jobs import Job
 from pipeline.deliver.lanes import QUEUE
 from pipeline.model.deliveries import Outcome, Timings
 from tests.deliver.test_dispatch import World, _delivery, _many
@@ -45,6 +46,18 @@ def test_the_gauges_say_how_long_the_oldest_that_is_due_waits() -> None:
     world.dispatch.forget([("deliveries-retry-5s", 3), ("deliveries-retry-5s", 4)])
     gauges.show(world.dispatch, world.tick())
     assert REGISTRY.get_sample_value("loopwire_deliver_overdue_seconds", {"topic": "deliveries-retry-5s"}) is None
+
+
+def test_the_gauges_say_what_is_gathered_and_not_in_a_batch_yet() -> None:
+    world = World()
+    world.loop("many", format="json", batch={"events": 3})
+    world.dispatch.take(("deliveries", 3), [Job(_delivery("many"), mark, size=100) for mark in (1, 2)])
+    gauges.show(world.dispatch, world.tick())
+    assert _value("loopwire_deliver_gathered") == 2
+    assert _value("loopwire_deliver_gathered_bytes") == 200
+    world.advance(2)
+    gauges.show(world.dispatch, world.tick())
+    assert (_value("loopwire_deliver_gathered"), _value("loopwire_deliver_gathered_bytes")) == (0, 0)
 
 
 def test_the_lag_is_told_of_the_topics_that_are_read_here() -> None:

@@ -37,6 +37,17 @@ def test_it_tells_what_is_under_way_what_waits_and_for_how_long() -> None:
     assert told.oldest_due == pytest.approx(0.05)
 
 
+def test_it_tells_what_the_loop_wishes_now_also_where_nothing_came_since() -> None:
+    world = World()
+    world.loop("paced", rate=10.0, max_in_flight=3)
+    told = world.dispatch.told("paced")
+    assert (told.cap, told.most, told.rate) == (3, 3, 10.0)
+    world.take(_delivery("paced"))
+    world.loop("paced", rate=20.0, max_in_flight=2)
+    told = world.dispatch.told("paced")
+    assert (told.cap, told.most, told.rate) == (2, 2, 20.0)
+
+
 def test_what_was_fetched_before_its_time_is_due_when_its_time_is_there() -> None:
     world = World()
     world.loop("slow", max_in_flight=1)

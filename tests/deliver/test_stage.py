@@ -164,6 +164,9 @@ def test_what_can_t_be_unsealed_waits_for_the_operator(
     ]
 
 
+_BATCH = b'{"id":"batch_1","loop":"lp_7h3k","account":"shop","event":%s}'
+
+
 def test_a_delivery_is_read_from_its_record() -> None:
     message = Message("deliveries", 3, 42, b"lp_7h3k", raw("delivery.v1", "given-up"), None)
     found = read(message, "deliveries")
@@ -179,6 +182,9 @@ def test_a_delivery_is_read_from_its_record() -> None:
         (raw("delivery.v1/rejected", "no-event"), b"value: Object missing required field `event`"),
         (b"[" * 100_000, None),
         (b'{"id":"\xff"}', None),
+        (_BATCH % b'5,"more":[{"id":"b"}]', b"value: Expected `object`, got `int`"),
+        (_BATCH % b'{"id":"a"},"more":[{}]', b"value: Object missing required field `id`"),
+        (_BATCH % b'{"id":"a"},"source":"deliveries","offsets":[1,2]', b"value: 2 offsets for 1 events"),
     ],
 )
 def test_a_record_that_holds_none_is_a_dead_letter_as_it_came(value: bytes | None, reason: bytes | None) -> None:

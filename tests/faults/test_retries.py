@@ -286,6 +286,7 @@ def test_a_record_that_holds_no_delivery_stops_nothing_wherever_it_is(workers: W
     poisoned = (
         topics.DELIVERIES,
         topics.REPLAYS,
+        topics.BATCHES,
         *(topics.retry_topic(rung) for rung in workers.settings.retry_ladder),
     )
     for topic, one in itertools.product(poisoned, loops):
