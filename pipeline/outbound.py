@@ -207,6 +207,7 @@ class Calls:
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, int] = {}
         self._left: set[int] = set()  # sockets that are looked at once more
+        self._heard: dict[int, float] = {}  # when the last answer came of an HTTP/2 connection, by its socket
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, KEPT_CONNECTIONS)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
@@ -277,6 +278,8 @@ class Calls:
         answer = handle.answer(code, message)
         if curl.getinfo(pycurl.INFO_HTTP_VERSION) > pycurl.CURL_HTTP_VERSION_1_1:
             self._leave(curl.getinfo(pycurl.ACTIVESOCKET))
+        elif code == pycurl.E_OPERATION_TIMEDOUT:
+            self._doubt(curl.getinfo(pycurl.ACTIVESOCKET), answer.timings.total / 1000)
         self._multi.remove_handle(curl)
         handle.rest()
         self._idle.append(handle)
@@ -287,9 +290,21 @@ class Calls:
 
         What it took from the socket beyond that may be another's answer, of which the socket tells no more.
         """
+        self._heard[fd] = self._loop.time()
         if fd not in self._left:
             self._left.add(fd)
             self._loop.call_soon(self._look_again, fd)
+
+    def _doubt(self, fd: int, seconds: float) -> None:
+        """A call had no answer for so long. Of HTTP/2 libcurl keeps the connection, and sends into it what follows.
+
+        Where nothing else was answered on it meanwhile it is dead, or a server that hangs: it ends, with all on it. An
+        HTTP/1.1 connection is closed by now (`fd` is -1).
+        """
+        if fd < 0 or self._heard.get(fd, 0.0) > self._loop.time() - seconds:
+            return
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
 
     def _look_again(self, fd: int) -> None:
         self._left.discard(fd)

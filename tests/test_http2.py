@@ -66,6 +66,43 @@ def test_posts_share_one_http2_connection(http2: Callable[[Behave], Http2]) -> N
     assert {answer.timings.tls for answers in more for answer in answers} == {0.0}, "no handshake but the first"
 
 
+def test_an_http2_connection_that_fell_silent_gets_no_more_posts(http2: Callable[[Behave], Http2]) -> None:
+    """libcurl keeps it after a time-out, and would send all that follows into it."""
+    connections: list[Connection] = []
+
+    def falls_silent(connection: Connection, stream: int) -> None:
+        if connection not in connections:
+            connections.append(connection)
+        if stream == 1 or connection is not connections[0]:
+            connection.ok(stream)
+
+    server = http2(falls_silent)
+    assert list(map(_statuses, _in_turn(server.url, 1, 2, 3))) == [[200], [None] * 2, [200] * 3]
+
+
+def test_a_post_that_is_not_answered_ends_no_http2_connection_on_which_others_are(
+    http2: Callable[[Behave], Http2],
+) -> None:
+    def answers_all_but_the_second(connection: Connection, stream: int) -> None:
+        if len(connection.posts) != 2:
+            connection.ok(stream)
+
+    server = http2(answers_all_but_the_second)
+
+    async def story() -> list[int | None]:
+        calls = Calls(OPEN)
+        first = await _post(calls, server.url, 1)
+        slow = _post(calls, server.url, 2)
+        await asyncio.wait([slow], timeout=SECONDS / 2)
+        third = await _post(calls, server.url, 3)
+        answers = [first, await slow, third, await _post(calls, server.url, 4)]
+        calls.close()
+        return _statuses(answers)
+
+    assert asyncio.run(story()) == [200, None, 200, 200]
+    assert server.posts == [4]
+
+
 def test_posts_to_an_http2_server_are_under_way_at_the_same_time_and_answered_in_any_order(
     http2: Callable[[Behave], Http2],
 ) -> None:
