@@ -14,7 +14,7 @@ SIGNAL = "many-links-at-once"
 LINKS = 3  # two may be a slip of the finger, or a second tab
 WINDOW_MS = 2_000
 KEPT_MS = 10_000  # more than the window, since what several captures write comes somewhat out of order
-THINNED = 1_000  # later hits kept before those are looked for that nothing is measured by
+THINNED = 1_000  # messages or later hits kept before what is not needed any more is looked for, one by one
 
 NONE: tuple[str, ...] = ()
 BURST = (SIGNAL,)
@@ -26,7 +26,8 @@ class Bursts:
     """What was lately clicked in one partition, whose opens and clicks are shown in its order.
 
     Most clicks are the only one of their message, so as little as can be is done for these: whether a link is
-    forgotten is asked when another of its message comes, and what is forgotten goes by the thousand.
+    forgotten is asked when another of its message comes, and what is forgotten goes by the thousand: or, where a click
+    of a clock that was ahead keeps its generation from going, when twice as many were kept as there had to be.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class Bursts:
         self._young_until = self._old_until = 0.0  # the time of their latest link
         self._later: list[tuple[int, float]] = []  # number and time of hits that are later than all that came after
         self._count = 0
-        self._most = THINNED
+        self._most_later = self._most_young = THINNED
 
     def signals(self, at_ms: float, key: Hashable, url: str | None) -> tuple[str, ...]:
         """What is seen at this hit: an open (no `url`) or a click. `key` is the message; at_ms Unix milliseconds.
@@ -50,7 +51,7 @@ class Bursts:
         later.append((self._count, at_ms))
         if self._old_until < at_ms - KEPT_MS:
             self._turn(at_ms - KEPT_MS)
-        if len(later) > self._most:
+        if len(later) > self._most_later or len(self._young) > self._most_young:
             self._thin()
         if url is None:
             return NONE
@@ -91,8 +92,13 @@ class Bursts:
         self._young, self._young_until = {}, 0.0
 
     def _thin(self) -> None:
-        """Throws out the hits that no link is measured by."""
-        kept = (self._old | self._young).values()
-        places = {self._since(link) for links in kept for link in links}
+        """Throws out what is forgotten, and the hits that no link is measured by."""
+        self._old, self._young = self._kept(self._old), self._kept(self._young)
+        places = {self._since(link) for kept in (self._old, self._young) for links in kept.values() for link in links}
         self._later = [hit for place, hit in enumerate(self._later) if place in places]
-        self._most = max(THINNED, 2 * len(self._later))
+        self._most_later = max(THINNED, 2 * len(self._later))
+        self._most_young = max(THINNED, 2 * len(self._young))
+
+    def _kept(self, clicked: dict[Hashable, list[Followed]]) -> dict[Hashable, list[Followed]]:
+        kept = {key: [link for link in links if not self._forgotten(link)] for key, links in clicked.items()}
+        return {key: links for key, links in kept.items() if links}

@@ -12,6 +12,8 @@ from pipeline.model.events import Event
 from pipeline.model.ids import EPOCH, uuid7
 from pipeline.record import LARGEST_EVENT, Message, Record, dead
 
+LATEST_MS = 0x2FFF_FFFF_FFFF  # in the year 3642: `made_at` takes no later UUIDv7 for one
+
 _json = msgspec.json.Encoder()
 
 
@@ -99,7 +101,8 @@ def _of(tail: Tail) -> Known:
 
 
 def _at(message: Message) -> datetime:
-    return EPOCH + timedelta(milliseconds=message.timestamp()[1])
+    """When it was written, as its producer says: -1 is none, and microseconds by mistake are past all time."""
+    return EPOCH + timedelta(milliseconds=min(max(message.timestamp()[1], 0), LATEST_MS))
 
 
 def _id(message: Message) -> str:

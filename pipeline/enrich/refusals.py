@@ -100,7 +100,8 @@ class Refusals:
         await asyncio.sleep(HOLD_SECONDS)
         if not before:
             return []
-        taken, self._waiting = self._waiting, []
+        taken = self._waiting.copy()
+        del self._waiting[: len(taken)]  # the same list stays: the other thread may be about to append to it
         self._hits.clear()
         return sorted(taken, key=lambda one: (one.place, one.offset))
 

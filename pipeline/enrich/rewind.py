@@ -1,6 +1,6 @@
 """Hits of before are read again where a partition comes: what was lately clicked, and how much was bad."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from confluent_kafka import KafkaError, TopicPartition
 
@@ -9,6 +9,7 @@ from pipeline.enrich.bursts import KEPT_MS
 from pipeline.enrich.join import UnreadableError, hit_of
 from pipeline.enrich.seen import Seen
 from pipeline.kafka.seam import Kafka, Message, Offsets, at_hand
+from pipeline.model.hits import Click
 from pipeline.model.ids import milliseconds
 
 AT_ONCE = 5000
@@ -23,18 +24,22 @@ class Rewind:
         self._kafka = kafka
         self._reader = kafka.reader()
 
-    def to(self, first: Message, seen: Seen) -> None:
-        """Shows `seen` what came in the seconds before the first hit of a partition that is ours now."""
-        number, end = first.partition() or 0, first.offset() or 0
-        try:
-            at = milliseconds(hit_of(first.key(), first.value()).at)
-        except UnreadableError:
-            at = first.timestamp()[1]
-        place = topics.HITS, number
-        start = max(self._kafka.since([place], at - KEPT_MS)[place], end - MOST)
+    def to(self, messages: Sequence[Message], seen: Seen) -> bool:
+        """Shows `seen` what was clicked in the seconds before the first click of a partition that is ours now.
+
+        False where no click is among the messages: it is for those that follow. Only clicks make one forget others, so
+        only a click's time says from where on they count; a bounce may be of any time its sender likes.
+        """
+        first = _first_click(messages)
+        if first is None:
+            return False
+        place, end, at = (topics.HITS, messages[0].partition() or 0), *first
+        since = max(at - KEPT_MS, 0)  # Kafka takes a negative time for a word of its own, or refuses it
+        start = max(self._kafka.since([place], since)[place], end - MOST)
         if start < end:
             for message in self._read({place: start}, {place: end}):
                 _remember(message, seen)
+        return True
 
     def last(self, ends: Offsets, most: int) -> Iterator[Message]:
         """Up to `most` hits before each of the offsets, each partition in order; to be read to its end."""
@@ -63,6 +68,18 @@ class Rewind:
 
 def _is_end(error: KafkaError | None) -> bool:
     return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
+
+
+def _first_click(messages: Sequence[Message]) -> tuple[int, int] | None:
+    """Its offset and its time in Unix milliseconds."""
+    for message in messages:
+        try:
+            hit = hit_of(message.key(), message.value())
+        except UnreadableError:
+            continue
+        if isinstance(hit, Click):
+            return message.offset() or 0, milliseconds(hit.at)
+    return None
 
 
 def _remember(message: Message, seen: Seen) -> None:

@@ -98,6 +98,7 @@ class Hits(Service):
         self._topic = ""
         self._loaded = False  # the tables are as they should be
         self._began: dict[int, int] = {}  # what was committed of a partition before it came
+        self._unclicked: set[int] = set()  # partitions of which no click came yet
         self._figures = Figures()
         server = health.serve(settings.console_host, settings.metrics_port, self._is_ready)
         # What was opened is closed, the last first, however far the start came.
@@ -235,12 +236,13 @@ class Hits(Service):
         self._figures.tell(states, len(self._joiner.tables), self._joiner.tables.size, _now())
 
     def _prepare(self, batch: Batch) -> None:
-        """What was lately clicked is known before the first batch of a partition that came."""
+        """What was lately clicked is known before the first click of a partition that came."""
         self._figures.fetched(batch.partition, batch.end, batch.messages[0].timestamp()[1])
         if batch.partition not in self._joiner.seen:
-            seen = Seen(self._readers)
-            self._rewind.to(batch.messages[0], seen)
-            self._joiner.seen[batch.partition] = seen
+            self._joiner.seen[batch.partition] = Seen(self._readers)
+            self._unclicked.add(batch.partition)
+        if batch.partition in self._unclicked and self._rewind.to(batch.messages, self._joiner.seen[batch.partition]):
+            self._unclicked.remove(batch.partition)
 
     def _gain(self, places: Places) -> None:
         if not places:
@@ -294,6 +296,7 @@ class Hits(Service):
         for _, partition in places:
             self._changes.disown(partition)
             self._joiner.seen.pop(partition, None)
+            self._unclicked.discard(partition)
             self._figures.lost(partition)
 
     async def _on_thread(self, work: Callable[[], Out]) -> Out:

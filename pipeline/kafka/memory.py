@@ -129,6 +129,8 @@ class Memory:
         return {}
 
     def since(self, places: Iterable[Place], milliseconds: int) -> dict[Place, int]:
+        if milliseconds < 0:  # -1 to -3 are words of Kafka's, the rest it refuses
+            raise KafkaException(KafkaError(KafkaError._INVALID_ARG, f"invalid offset {milliseconds}"))  # noqa: SLF001
         with self.changed:
             logs = {place: self.logs[place[0]][place[1]] for place in places}
             return {

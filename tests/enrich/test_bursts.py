@@ -93,6 +93,16 @@ def test_what_is_past_is_forgotten() -> None:
     assert len(bursts) == 1
 
 
+def test_a_click_of_a_clock_that_was_ahead_does_not_keep_what_comes_after_it() -> None:
+    bursts = Bursts()
+    bursts.signals(NOW + 3_600_000, "ahead", "a")
+    for n in range(50_000):
+        bursts.signals(NOW + n * 10, n, "a")
+        assert len(bursts) <= 2 * (KEPT_MS // 10) + 10
+    last = [bursts.signals(NOW + 50_000 * 10, "m", link) for link in "abc"]
+    assert last == [(), (), (SIGNAL,)]
+
+
 def test_hits_that_come_the_latest_first_are_not_all_kept() -> None:
     bursts = Bursts()
     for n in range(50_000):

@@ -3,11 +3,14 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.enrich.changes import change_of
 from pipeline.enrich.join import profile_tail
 from pipeline.kafka.memory import Message
+from pipeline.model.events import Event
+from pipeline.model.ids import EPOCH, made_at
 
 KEY = b"shop/jane"
 JANE: dict[str, Any] = {"id": "jane", "account": "shop", "email": "jane@mail.example",
@@ -101,3 +104,15 @@ def test_one_that_is_too_large_for_an_event_is_a_dead_letter() -> None:
     assert record
     assert (record.topic, record.key, dict(record.headers)["topic"]) == ("hits-dead", KEY, b"profiles")
     assert dict(record.headers)["reason"].startswith(b"event: would be ")
+
+
+@pytest.mark.parametrize("at", [-1, 0, 1_774_000_000_123_456, 2**63 - 1])
+def test_a_producer_s_clock_can_say_anything(at: int) -> None:
+    """Anyone may produce to `profiles`: -1 is no time, microseconds by mistake are past the year 9999."""
+    change = message(JANE)
+    change._at = at
+    record = change_of(change, None, None)
+    assert record is not None
+    event = msgspec.json.decode(record.value or b"", type=Event)
+    assert made_at(event.id) is not None
+    assert event.at >= EPOCH

@@ -61,6 +61,17 @@ def test_each_refused_event_s_own_hit_becomes_the_dead_letter(refusals: Refusals
     assert asyncio.run(_next(refusals)) == [], "each is given once"
 
 
+def test_what_another_thread_refuses_while_the_rest_is_taken_is_not_forgotten(
+    refusals: Refusals, receipt: Receipt
+) -> None:
+    late = Refusal("profiles", _hit(20, "late"), FORBIDDEN, 10, receipt)
+    append = refusals._waiting.append  # as far as that thread came
+    assert refusals.take("hits", _hit(10, "a"), FORBIDDEN, 10, receipt)
+    assert [one.offset for one in asyncio.run(_next(refusals))] == [10]
+    append(late)
+    assert asyncio.run(_next(refusals)) == [late]
+
+
 def test_a_change_s_dead_letter_is_the_record_of_profiles(refusals: Refusals, receipt: Receipt) -> None:
     change = Message("staging-profiles", 3, 7, b"shop/jane", b"{}", None)
     assert refusals.of_change(change, TOO_LARGE, _event("a"), receipt)

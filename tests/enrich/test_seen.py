@@ -100,7 +100,7 @@ def test_a_worker_that_comes_later_sees_what_the_one_before_it_saw(
     links = [hit("click", began + at / 10, url=f"https://shop.example/{at}") for at in range(3)]
     put(kafka, links[0], b"no hit", links[1], links[2], hit("click", began + 0.4, url="https://shop.example/3"))
     messages, seen = read(kafka), Seen(readers)
-    rewind.to(messages[first], seen)
+    assert rewind.to(messages[first:], seen)
     rest = [
         msgspec.json.decode(one.value() or b"", type=AnyHit) for one in messages[first:] if one.value() != b"no hit"
     ]
@@ -117,5 +117,30 @@ def test_what_came_long_before_is_not_read_again(kafka: Kafka, rewind: Rewind, r
     late = time.time() - NOW + KEPT_MS / 1000 + 1
     put(kafka, hit("click", late, url="https://shop.example/2"))
     seen = Seen(readers)
-    rewind.to(read(kafka)[-1], seen)
+    rewind.to(read(kafka)[-1:], seen)
     assert len(seen._bursts) == 0
+
+
+@pytest.mark.parametrize("at", ["1970-01-01T00:00:00Z", "1970-01-01T00:00:09.999Z", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize("kind", ["bounce", "click"])
+def test_a_first_hit_of_any_time_is_no_obstacle(
+    kafka: Kafka, rewind: Rewind, readers: Readers, kind: str, at: str
+) -> None:
+    put(kafka, hit("open"), hit(kind, at=at))
+    assert rewind.to(read(kafka)[1:], Seen(readers)) is (kind == "click")
+
+
+@pytest.mark.parametrize(("kind", "after"), [("bounce", 86_400.0), ("open", 60.0), ("delivery", -86_400.0)])
+def test_only_a_click_says_from_where_on_clicks_count(
+    kafka: Kafka, rewind: Rewind, readers: Readers, kind: str, after: float
+) -> None:
+    """Two links were clicked, the worker ended, and the next begins with a hit that another clock gave its time."""
+    import time
+
+    began = time.time() - NOW
+    links = [hit("click", began + at / 10, url=f"https://shop.example/{at}") for at in range(3)]
+    put(kafka, links[0], links[1], hit(kind, began + after), links[2])
+    messages, seen = read(kafka), Seen(readers)
+    assert not rewind.to(messages[2:3], seen)
+    assert rewind.to(messages[3:], seen)
+    assert told(seen, links[2])["signals"] == ["many-links-at-once"]
