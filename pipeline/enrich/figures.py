@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pipeline import metrics
 
-BATCHES = (1, 10, 100, 1000, 2500, 5000)
+BATCHES = (1, 10, 100, 1000, 2500, 5000, 10_000, 20_000)
 COMMITS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
 READ = metrics.counter("loopwire_enrich_hits", "hits read")

@@ -73,6 +73,12 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
+def _passed_over(fetch: asyncio.Future[Any]) -> None:
+    """What a fetch failed with that nobody waits for any more."""
+    if not fetch.cancelled():
+        fetch.exception()
+
+
 def _safe(ledger: Ledger) -> int | None:
     return ledger.safe
 
@@ -120,6 +126,8 @@ class Hits(Service):
         try:
             while not self.should_stop:
                 found = await ahead
+                if self.should_stop:
+                    return
                 ahead = self._begin_fetch()  # beside the join: a fetch waits for the broker, and for Python's lock
                 for work in found:
                     await self._batches.send(value=work)
@@ -127,6 +135,7 @@ class Hits(Service):
             if not self._joiner.stopping:
                 raise  # else the broker is away, and what was fetched is for the next owner
         finally:
+            ahead.add_done_callback(_passed_over)
             ahead.cancel()
 
     def _begin_fetch(self) -> asyncio.Future[list[Work]]:
