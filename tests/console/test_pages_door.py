@@ -27,6 +27,7 @@ SIGNED_IN = [
     ("GET", "/loops/{loop}/file"),
     ("GET", "/loops/{loop}/verify"),
     ("GET", "/loops/{loop}/test"),
+    ("GET", "/loops/{loop}/lane"),
     ("GET", "/loops/{loop}/attempts"),
     ("GET", "/loops/{loop}/attempts/{attempt}"),
     ("GET", "/loops/{loop}/dead"),
