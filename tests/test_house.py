@@ -46,6 +46,7 @@ DOORS = {
     "deliver.rechecks": "looks for verification files again for deliver's run.py",
     "console.watching": "reads what happens now for console's run.py",
     "console.probing": "asks stages and Kafka how they are for console's run.py",
+    "enrich.feeding": "fetches hits, keeps the tables up and commits for enrich's run.py",
     "enrich.joiner": "joins and writes on the event loop for enrich's run.py",
     "enrich.refusals": "holds what Kafka refused for good for enrich's run.py",
     "enrich.telling": "tells changes of profiles for enrich's run.py",

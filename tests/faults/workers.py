@@ -25,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its _
 )
 
 from pipeline import topics
-from pipeline.enrich.run import GROUP
+from pipeline.enrich.feeding import GROUP
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.seam import Offsets, Place
 from pipeline.local.broker import QUIET
