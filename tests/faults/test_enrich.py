@@ -44,9 +44,15 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 
 @contextmanager
-def staged(broker: Broker, folder: Path, partitions: int = PARTITIONS) -> Iterator[Stage]:
+def staged(broker: Broker, folder: Path, partitions: int = PARTITIONS, store: str = "memory") -> Iterator[Stage]:
     """A stage with topics of its own, its rows known."""
-    own = settings.read(kafka=broker.bootstrap, topic_prefix=f"f{secrets.token_hex(4)}-", topic_partitions=partitions)
+    own = settings.read(
+        kafka=broker.bootstrap,
+        topic_prefix=f"f{secrets.token_hex(4)}-",
+        topic_partitions=partitions,
+        table_store=store,
+        data=folder / "data",
+    )
     admin = Admin(own)
     admin.apply(admin.plan())
     stage = Stage(own, folder)
@@ -58,11 +64,15 @@ def staged(broker: Broker, folder: Path, partitions: int = PARTITIONS) -> Iterat
 
 
 @pytest.fixture
-def stage(broker: Broker, tmp_path: Path) -> Iterator[Stage]:
-    with staged(broker, tmp_path) as made:
+def stage(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    with staged(broker, tmp_path, store=getattr(request, "param", "memory")) as made:
         yield made
 
 
+both_stores = pytest.mark.parametrize("stage", ["memory", "disk"], indirect=True)
+
+
+@both_stores
 def test_kill_9_in_mid_batch_ten_times(stage: Stage) -> None:
     in_the_middle = 0
     worker = stage.ready()
@@ -80,6 +90,7 @@ def test_kill_9_in_mid_batch_ten_times(stage: Stage) -> None:
     assert in_the_middle, "no kill met a worker with something under way"
 
 
+@both_stores
 def test_one_worker_three_one_under_load(stage: Stage) -> None:
     first = stage.ready()
     with stage.traffic.flowing():
@@ -170,6 +181,7 @@ def test_a_spare_worker_says_that_it_is_ready_and_takes_over(broker: Broker, tmp
     assert seen.hits == seen.events == 1000
 
 
+@both_stores
 def test_a_partition_moves_with_its_table_and_what_changed_meanwhile_is_known_when_it_comes_back(stage: Stage) -> None:
     stage.ready()
     for _ in range(3):

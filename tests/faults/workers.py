@@ -51,7 +51,8 @@ class Worker:
     """One `loopwire enrich`; what it says goes to a file."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        self.settings = settings.model_copy(update={"metrics_port": free_port(), "data": folder})
+        data = settings.data if settings.table_store == "disk" else folder  # one machine's workers share their tables
+        self.settings = settings.model_copy(update={"metrics_port": free_port(), "data": data})
         folder.mkdir(parents=True, exist_ok=True)
         self._said = folder / "said"
         with self._said.open("ab") as out:
