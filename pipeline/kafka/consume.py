@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 Places = list[Place]
 QUESTION_SECONDS = 10.0
+RENEW_SECONDS = 5.0  # all is committed again so often: of a commit that is lost with its coordinator nobody hears
 
 
 class Batch(NamedTuple):
@@ -61,6 +62,7 @@ class Feed:
         self._committed: dict[Place, int] = {}
         self._fresh: set[Place] = set()
         self._asked_at = 0.0
+        self._renewed_at = time.monotonic()
         # Whoever knows better keeps commits of a place below an offset.
         self.floor: Callable[[Place], int | None] = lambda _place: None
         # Is told how many seconds each commit took that was made without waiting for it.
@@ -135,6 +137,9 @@ class Feed:
 
     def commit(self) -> None:
         """Commits what became safe since the last time, without waiting."""
+        if time.monotonic() - self._renewed_at > RENEW_SECONDS:
+            self._renewed_at = time.monotonic()
+            self._committed.clear()
         self._commit([*self._ledgers, *self._companions], wait=False)
 
     def close(self) -> None:

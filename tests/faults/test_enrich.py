@@ -167,7 +167,7 @@ def test_a_spare_worker_says_that_it_is_ready_and_takes_over(broker: Broker, tmp
         # The newcomer may have been given the partition; whoever has none said all the same that it is ready.
         owner, spare = sorted(workers, key=lambda one: one.metric("loopwire_enrich_hits_total"), reverse=True)
         assert spare.metric("loopwire_enrich_hits_total") == 0
-        assert spare.ready
+        until(lambda: spare.ready)
         owner.kill()
         stage.traffic.some(500)
         stage.traffic.flush()

@@ -181,7 +181,7 @@ class Stage:
             raise AssertionError(f"{late}: {self._stand()}") from late
         last = self.kafka.ends(self.places(topics.PROFILES))
         until(lambda: all(self.kafka.committed(GROUP, [place]).get(place, 0) >= end for place, end in last.items()
-                          if end), 30, "changes were not all told")  # fmt: skip
+                          if end), 60, "changes were not all told")  # fmt: skip
         self.close()
         assert self._told_from is not None
         return oracle.check(self.kafka, self._told_from)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
+from pipeline.kafka import consume
 from pipeline.kafka.consume import Batch, Feed, Moves
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.memory import Memory, MemoryConsumer, Message
@@ -87,6 +88,22 @@ def test_a_commit_that_was_refused_is_made_again_at_the_next_and_one_that_was_ta
     assert kafka.made[0]._asked == []
     assert len(took) == 2
     assert all(seconds >= 0 for seconds in took)
+    feed.close()
+
+
+def test_a_commit_that_nobody_answered_is_made_again_after_a_while(
+    kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Feed(kafka, "test", ["hits"], Moves())
+    kafka.put(1)
+    _finish(feed.fetch(10, 1))
+    feed.commit()
+    kafka.made[0]._asked.clear()  # its answer is lost
+    feed.commit()
+    assert kafka.made[0]._asked == []
+    monkeypatch.setattr(consume, "RENEW_SECONDS", 0)
+    feed.commit()
+    assert len(kafka.made[0]._asked) == 1
     feed.close()
 
 
