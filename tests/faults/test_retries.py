@@ -132,7 +132,8 @@ def _waits(calls: list[Call]) -> dict[str, list[float]]:
     for call in calls:
         name = call.headers["webhook-id"]
         if call.headers["loopwire-attempt"] == "1":
-            first[name] = call.at  # the last, where a worker was killed before it wrote down what came of it
+            # The first, where a worker was killed before it committed: what it wrote down of it is due by that one.
+            first.setdefault(name, call.at)
         elif name in first:
             waits[name].append(call.at - first[name])
     return waits
