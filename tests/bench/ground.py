@@ -17,7 +17,7 @@ from pipeline import settings
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.client import Cluster, common
 from pipeline.kafka.seam import Message
-from pipeline.local.broker import Broker
+from pipeline.local.broker import SERVER, Broker
 from pipeline.record import Record
 from pipeline.settings import Settings
 from tests.bench.figures import Implausible, Pace, Run
@@ -215,7 +215,7 @@ class Land:
 def land(pace: Pace) -> Iterator[Land]:
     """A broker in a folder that goes with it."""
     with TemporaryDirectory(prefix="loopwire-bench-", ignore_cleanup_errors=True) as folder:
-        broker = Broker(Path(folder) / "broker", free_port(2))
+        broker = Broker(Path(folder) / "broker", free_port(2), jvm=SERVER)
         try:
             broker.start()
             broker.wait_ready()
