@@ -31,7 +31,7 @@ LEAVING_SECONDS = 5.0
 # records: C1 only 1.6 s, 203 MB / 277 MB; all tiers 2.1 s, 237 / 322 MB; G1 and all tiers 2.4 s, 317 / 384 MB.
 # C1 costs no throughput where requests are large (a million records in and out: 1.6 s of its CPU, all tiers 2.3 s).
 # An AOT cache would bring the start to 0.75 s, for 65 MB on disk and 5 s once: not worth its code.
-LEAN = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+SMALL = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 # As Kafka's own start script has it. Once warm, small requests cost it half of what C1 makes of them: 24 us of CPU a
 # hit of capture where it was 43.
 SERVER = ("-Xmx1g", "-Xms1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35",
@@ -148,7 +148,7 @@ class Broker:
         port: int,
         more: Mapping[str, str] = MappingProxyType({}),
         cluster: str = "",
-        jvm: Sequence[str] = LEAN,
+        jvm: Sequence[str] = SMALL,
     ) -> None:
         self.data = data.resolve()
         self.port = port
