@@ -27,9 +27,9 @@ import org.apache.kafka.streams.state.Stores;
  * <p>Records are JSON, read by Jackson. As in Loopwire's own join an event is the hit's bytes with the tail of what is
  * known: nothing of a hit is written anew, and with a KTable a profile's tail is made once, when the profile changes.
  *
- * <p>{@code Streams TABLE PREFIX NAME=VALUE...}: TABLE is KTable or GlobalKTable, where profiles are kept; PREFIX stands
- * before the names of topics; the rest are properties of Kafka Streams. SIGTERM ends it, all committed; so does, at once
- * and as it stands, the end of its parent.
+ * <p>{@code Streams TABLE PREFIX NAME=VALUE...}: TABLE is KTable or GlobalKTable, where profiles are kept; PREFIX
+ * stands before the names of topics; the rest are properties of Kafka Streams. SIGTERM ends it with all committed, the
+ * end of its parent at once.
  */
 public final class Streams {
     private static final JsonFactory JSON = new JsonFactory();
@@ -74,7 +74,9 @@ public final class Streams {
                     profiles, (key, hit) -> key, (hit, profile) -> hit.with(tail(profile, OF_PROFILE)));
         }
         known.leftJoin(
-                        mailings, (key, hit) -> hit.mailing, (hit, mailing) -> joined(hit.json, tail(mailing, OF_MAILING)))
+                        mailings,
+                        (key, hit) -> hit.mailing,
+                        (hit, mailing) -> joined(hit.json, tail(mailing, OF_MAILING)))
                 .to(prefix + "events", Produced.with(Serdes.Bytes(), Serdes.ByteArray()));
         return builder.build();
     }
