@@ -9,6 +9,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import metrics
+from pipeline.calls import Calls
 from pipeline.deliver import gauges
 from pipeline.deliver.dispatch import Dispatch
 from pipeline.deliver.jobs import Job
@@ -19,7 +20,7 @@ from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.outbox import POLL_SECONDS, Outbox
 from pipeline.kafka.receipt import Receipt, shared
 from pipeline.kafka.seam import Kafka, Message, OnDelivery, Place
-from pipeline.outbound import Answer, Calls, Guard, Request
+from pipeline.outbound import Answer, Guard, Request
 from pipeline.record import Record
 
 TELL_SECONDS = 1.0  # how often gauges are set
