@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
@@ -27,6 +27,8 @@ TELL_SECONDS = 1.0  # how often gauges are set
 POST_SECONDS = 15.0
 
 WRITTEN = metrics.counter("loopwire_deliver_records", "records written, by topic", "topic")
+
+_written = cache(WRITTEN.labels)  # prometheus_client locks and looks each up anew
 
 
 class Mark(NamedTuple):
@@ -88,18 +90,18 @@ class Wire:
             return  # its partition was another worker's before it began
         receipt.expect(len(records))
         for record in records:
-            WRITTEN.labels(record.topic).inc()
+            _written(record.topic).inc()
             self._send(record, receipt)
         receipt.complete()
 
     def record(self, jobs: Sequence[Job[Mark]], record: Record) -> None:
         told = shared([receipt for job in jobs if (receipt := self._receipts.pop(job, None))])
-        WRITTEN.labels(record.topic).inc()
+        _written(record.topic).inc()
         self._send(record, told)
 
     def note(self, record: Record) -> None:
         """Writes what belongs to no delivery."""
-        WRITTEN.labels(record.topic).inc()
+        _written(record.topic).inc()
         self._send(record, self._noted)
 
     def _noted(self, error: KafkaError | None, _message: Message) -> None:
