@@ -11,7 +11,8 @@ import pytest
 from granian.constants import HTTPModes
 from granian.server.embed import Server as Granian
 
-from pipeline.outbound import Answer, Calls, Request
+from pipeline.calls import Calls
+from pipeline.outbound import Answer, Request
 from tests.conftest import free_port
 from tests.deliver.test_hostile import Line
 from tests.http2 import REFUSED_STREAM, Behave, Connection, Http2

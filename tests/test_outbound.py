@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline import __version__
-from pipeline.outbound import Answer, Calls, Guard, Request, fetch
+from pipeline.calls import Calls
+from pipeline.outbound import Answer, Guard, Request, fetch
 
 OPEN = Guard(allow=(ip_network("127.0.0.0/8"),))
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -32,7 +33,7 @@ class Server:
     def __init__(self, behave: Behave, wrap: Callable[[socket.socket], socket.socket] | None = None) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
-        self._open: set[socket.socket] = set()
+        self.open: set[socket.socket] = set()
         self.closing = threading.Event()
         self._behave, self._wrap = behave, wrap
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -45,7 +46,7 @@ class Server:
 
     def close(self) -> None:
         self.closing.set()
-        for connection in list(self._open):
+        for connection in list(self.open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -67,14 +68,14 @@ class Server:
         connection.settimeout(30)
         try:
             connection = self._wrap(connection) if self._wrap else connection
-            self._open.add(connection)
+            self.open.add(connection)
             while not self.closing.is_set() and (request := self._read(connection)):
                 self.requests.append(request)
                 self._behave(connection, request, self.closing)
         except OSError:
             pass  # the client went away, as it may
         finally:
-            self._open.discard(connection)
+            self.open.discard(connection)
             connection.close()
 
     def _read(self, connection: socket.socket) -> bytes:

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+from pipeline.calls import Calls
 from pipeline.deliver.stage import Post
-from pipeline.outbound import Answer, Calls, Request
+from pipeline.outbound import Answer, Request
 from pipeline.verification import LIMIT, SECONDS
 
 STOPPING = Answer(error="the console stops: try again")

@@ -17,6 +17,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
 from pipeline import keys
+from pipeline.calls import Calls
 from pipeline.console.api import build
 from pipeline.console.console import Console, Effects, Keys
 from pipeline.console.directory import Directory
@@ -38,7 +39,7 @@ from pipeline.deliver.ladder import Ladder
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.seam import Kafka
-from pipeline.outbound import Calls, Guard
+from pipeline.outbound import Guard
 from pipeline.settings import Settings, SettingsError, near
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote_plus
 
 import msgspec
 
@@ -15,9 +14,12 @@ from pipeline.model.loops import Format
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 REMEMBERED = 256  # characters of a word that is quoted once, and remembered
+NESTING = frozenset({dict, list, tuple})
 
 _json = msgspec.json.Encoder()
 _plain = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+_others = re.compile(r"[^A-Za-z0-9_.~-]")
+_quotes = {chr(byte): f"%{byte:02X}" for byte in range(256)} | {" ": "+"}
 
 
 def names(event: Event, fields: Iterable[str] | None = None) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def names(event: Event, fields: Iterable[str] | None = None) -> dict[str, Any]:
         "type": event.type,
         "id": event.message,
         "event": event.id,
-        "timestamp": at.strftime("%Y-%m-%d %H:%M:%S"),
+        "timestamp": at.isoformat(" ", "seconds")[:19],  # without its zone
         "time": int(at.timestamp()),
         "recipient": event.recipient,
         "ip": event.ip,
@@ -56,7 +58,7 @@ def names(event: Event, fields: Iterable[str] | None = None) -> dict[str, Any]:
         "origin": event.origin,
     }
     details = {name: value for name, value in (event.details or {}).items() if name.partition("[")[0] not in ours}
-    return {name: value for name, value in (details | ours).items() if value not in (None, [], {})}
+    return {name: value for name, value in (details | ours).items() if value or _says(value)}
 
 
 def body_of(told: Mapping[str, Any], form: Format) -> tuple[str, bytes]:
@@ -65,7 +67,7 @@ def body_of(told: Mapping[str, Any], form: Format) -> tuple[str, bytes]:
         return JSON, _json.encode(told)
     pairs: list[str] = []
     for name, value in told.items():
-        _put(pairs, name, value)
+        _put(pairs, _quoted(name), value)
     return FORM, "&".join(pairs).encode()
 
 
@@ -80,23 +82,28 @@ def _chosen(fields: dict[str, Any] | None, wanted: set[str] | None) -> dict[str,
     return {name: value for name, value in fields.items() if name in wanted}
 
 
+def _says(value: object) -> bool:
+    """Whether a value that Python takes for false says something: a 0 does, and "", and false."""
+    return value is not None and not isinstance(value, list | dict)
+
+
 def _put(pairs: list[str], name: str, value: object) -> None:
-    """`fields[city]=Utrecht` for a map, `tags[]=a` for a list, to any depth; nothing for a null.
+    """`fields[city]=Utrecht` for a map, `tags[]=a` for a list, to any depth; nothing for a null. `name` is quoted.
 
     A list of lists or maps is numbered, `orders[0][id]=7`: after `orders[][id]=7` PHP would begin the next item at
     each name.
     """
     if type(value) is str:  # nearly all are
-        pairs.append(f"{_quoted(name)}={_quoted(value)}")
+        pairs.append(f"{name}={_quoted(value)}")
     elif isinstance(value, dict):
         for key, item in value.items():
-            _put(pairs, f"{name}[{key}]", item)
+            _put(pairs, f"{name}%5B{_quoted(key)}%5D", item)
     elif isinstance(value, list | tuple):
-        numbered = any(isinstance(item, dict | list | tuple) for item in value)
+        numbered = not NESTING.isdisjoint(map(type, value))
         for at, item in enumerate(value):
-            _put(pairs, f"{name}[{at if numbered else ''}]", item)
+            _put(pairs, f"{name}%5B{at if numbered else ''}%5D", item)
     elif value is not None:
-        pairs.append(f"{_quoted(name)}={_quoted(_word(value))}")
+        pairs.append(f"{name}={_quoted(_word(value))}")
 
 
 def _word(value: object) -> str:
@@ -109,7 +116,12 @@ def _quoted(word: str) -> str:
     """As a form has it. Names, user agents, tags and cities come again and again; ids need no quoting."""
     if _plain(word):
         return word
-    return _remembered(word) if len(word) <= REMEMBERED else quote_plus(word)
+    return _remembered(word) if len(word) <= REMEMBERED else _quote(word)
 
 
-_remembered = lru_cache(16_384)(quote_plus)
+def _quote(word: str) -> str:
+    """As urllib's quote_plus, which looks at each character and so takes two to three times as long."""
+    return _others.sub(lambda found: _quotes[found[0]], word.encode().decode("latin-1"))
+
+
+_remembered = lru_cache(16_384)(_quote)

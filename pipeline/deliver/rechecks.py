@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pipeline.calls import Calls
 from pipeline.deliver.ownership import Doubt, due, found_out
 from pipeline.model.standing import Standings
-from pipeline.outbound import Answer, Calls, Request
+from pipeline.outbound import Answer, Request
 from pipeline.record import Record
 from pipeline.verification import LIMIT, SECONDS, Look, judge, places
 

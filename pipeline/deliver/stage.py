@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from zlib import crc32
 
 import msgspec
@@ -34,8 +33,7 @@ _headers = msgspec.json.Decoder(dict[str, str])
 _json = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(msgspec.Struct, frozen=True):
     """A delivery ready to be sent, and the events it tells."""
 
     delivery: Delivery
@@ -46,8 +44,7 @@ class Post:
     headers: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """What came back of a POST."""
 
     reply: Reply
@@ -98,9 +95,9 @@ def signed(delivery: Delivery, events: Sequence[Event], loop: Loop, now: float, 
     """
     told = [names(event, loop.fields) for event in events]
     kind, body = array_of(told) if delivery.more or loop.batching else body_of(told[0], loop.format)
-    secrets = [unseal(loop.id, secret.sealed) for secret in live(loop.secrets, utc(now))]
-    keys = [unseal(loop.id, key.sealed) for key in signing(loop.keys, "v1a", utc(now))]
-    own = _headers.decode(unseal(loop.id, loop.headers)) if loop.headers else {}
+    at = utc(now)
+    secrets = [unseal(loop.id, secret.sealed) for secret in live(loop.secrets, at)]
+    keys = [unseal(loop.id, key.sealed) for key in signing(loop.keys, "v1a", at)]
     headers = {
         "Content-Type": kind,
         "webhook-id": delivery.id,
@@ -111,11 +108,12 @@ def signed(delivery: Delivery, events: Sequence[Event], loop: Loop, now: float, 
     }
     if delivery.replay is not None:
         headers["loopwire-replay"] = delivery.replay
-    for key in signing(loop.keys, "http", utc(now))[:1]:
+    for key in signing(loop.keys, "http", at)[:1]:
         named = key.name or "", unseal(loop.id, key.sealed)
-        headers |= http_signature(loop.url, headers, body, named, utc(now))
-    ours = {name.lower() for name in headers}
-    headers = {name: value for name, value in own.items() if name.lower() not in ours} | headers
+        headers |= http_signature(loop.url, headers, body, named, at)
+    if loop.headers:
+        ours, own = {name.lower() for name in headers}, _headers.decode(unseal(loop.id, loop.headers))
+        headers = {name: value for name, value in own.items() if name.lower() not in ours} | headers
     return Post(delivery, events, loop, now, body, tuple(headers.items()))
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+import msgspec
+
 from pipeline.deliver.ladder import Ladder
 
 SLOW_DOWN = frozenset({429, 502, 503, 504})  # whose Retry-After is kept
@@ -36,8 +38,7 @@ class Dead:
 Verdict = Delivered | Again | Dead
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What of an answer decides: a status, or the error that stands for it, and a wish to wait."""
 
     status: int | None

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import metrics
+from pipeline.calls import Calls
 from pipeline.deliver import gauges
 from pipeline.deliver.dispatch import Dispatch
 from pipeline.deliver.jobs import Job
@@ -20,13 +21,15 @@ from pipeline.kafka.outbox import POLL_SECONDS, Outbox
 from pipeline.kafka.proof import fault
 from pipeline.kafka.receipt import Receipt, shared
 from pipeline.kafka.seam import Kafka, Message, OnDelivery, Place
-from pipeline.outbound import Answer, Calls, Guard, Request
+from pipeline.outbound import Answer, Guard, Request
 from pipeline.record import Record
 
 TELL_SECONDS = 1.0  # how often gauges are set
 POST_SECONDS = 15.0
 
 WRITTEN = metrics.counter("loopwire_deliver_records", "records written, by topic", "topic")
+
+_written = cache(WRITTEN.labels)  # prometheus_client locks and looks each up anew
 
 
 class Mark(NamedTuple):
@@ -88,18 +91,18 @@ class Wire:
             return  # its partition was another worker's before it began
         receipt.expect(len(records))
         for record in records:
-            WRITTEN.labels(record.topic).inc()
+            _written(record.topic).inc()
             self._send(record, receipt)
         receipt.complete()
 
     def record(self, jobs: Sequence[Job[Mark]], record: Record) -> None:
         told = shared([receipt for job in jobs if (receipt := self._receipts.pop(job, None))])
-        WRITTEN.labels(record.topic).inc()
+        _written(record.topic).inc()
         self._send(record, told)
 
     def note(self, record: Record) -> None:
         """Writes what belongs to no delivery."""
-        WRITTEN.labels(record.topic).inc()
+        _written(record.topic).inc()
         self._send(record, self._noted)
 
     def _noted(self, error: KafkaError | None, message: Message) -> None:

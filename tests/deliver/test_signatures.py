@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from standardwebhooks import Webhook
 
+from pipeline.calls import Calls
 from pipeline.console import loops
 from pipeline.console.forms import LoopForm, LoopPatch
 from pipeline.console.problems import Problem
@@ -33,7 +34,7 @@ from pipeline.deliver.stage import signed
 from pipeline.model.deliveries import Delivery
 from pipeline.model.events import Event
 from pipeline.model.loops import Loop
-from pipeline.outbound import Answer, Calls, Guard, Request
+from pipeline.outbound import Answer, Guard, Request
 from tests.examples import raw
 from tests.test_outbound import OK, Server, _says
 

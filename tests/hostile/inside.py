@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.outbound import Answer, Calls, Guard, Request, fetch
+from pipeline.calls import Calls
+from pipeline.outbound import Answer, Guard, Request, fetch
 from tests.hostile.dns import Answers, Dns
 
 CORPUS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "urls.yaml").read_text())

@@ -1,0 +1,143 @@
+"""Many calls at once on an event loop: libcurl's multi interface, which tells what sockets and times it waits for."""
+
+import asyncio
+import contextlib
+import math
+import os
+import socket
+from collections.abc import Callable, Iterable
+
+import pycurl
+
+from pipeline.outbound import Answer, Guard, Handle, Request
+from pipeline.sockets import Polled, Sockets, Watched
+
+KEPT_CONNECTIONS = 1_000
+EARLY_SECONDS = 0.001  # an event loop's timer may come so much before its time
+TIME = ((pycurl.SOCKET_TIMEOUT, 0),)
+
+
+class Calls:
+    """Calls under way on the running event loop. libcurl is never called from one of its own callbacks."""
+
+    def __init__(self, guard: Guard, sockets: type[Polled] | type[Watched] = Sockets) -> None:
+        self._guard = guard
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[Handle] = []
+        self._done: dict[pycurl.Curl, tuple[Handle, Callable[[Answer], None]]] = {}
+        self._due = math.inf  # when libcurl wants to be called though nothing happens
+        self._timer: asyncio.TimerHandle | None = None  # for then, or earlier
+        self._soon: asyncio.Handle | None = None  # where that is now
+        self._left: set[int] = set()  # sockets that are looked at once more
+        self._heard: dict[int, float] = {}  # when the last answer came of an HTTP/2 connection, by its socket
+        self._sockets = sockets(self._loop, self._act)
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, KEPT_CONNECTIONS)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._sockets.want)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    def start(self, request: Request, done: Callable[[Answer], None]) -> None:
+        """Begins the call; `done` gets its answer on the event loop, never before `start` returns."""
+        handle = self._idle.pop() if self._idle else Handle(self._guard)
+        if refused := handle.prepare(request):
+            self._idle.append(handle)
+            self._loop.call_soon(done, Answer(error=refused))
+            return
+        self._done[handle.curl] = handle, done
+        self._multi.add_handle(handle.curl)  # libcurl sets its timer to 0, which starts it
+
+    def close(self) -> None:
+        """Gives up what is under way; its `done` is not called."""
+        for curl in list(self._done):
+            self._multi.remove_handle(curl)
+        self._done.clear()
+        for waiting in (self._timer, self._soon):
+            if waiting:
+                waiting.cancel()
+        self._multi.close()  # says of sockets what it waits for to the last
+        self._sockets.close()
+
+    def _set_timer(self, milliseconds: int) -> None:
+        """libcurl's word (M_TIMERFUNCTION) on when it wants to be called, in place of its last; never where negative.
+
+        It says so twice a call, and mostly later than before: a timer that is set stays, comes early and is set again.
+        """
+        if milliseconds == 0:  # not at once: libcurl is calling
+            self._due = 0.0
+            self._soon = self._soon or self._loop.call_soon(self._now)
+            return
+        self._due = self._loop.time() + milliseconds / 1000 if milliseconds > 0 else math.inf
+        if self._timer is None or self._due < self._timer.when():
+            self._set()
+
+    def _set(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._due, self._in_time) if self._due < math.inf else None
+
+    def _in_time(self) -> None:
+        self._timer = None
+        if self._due - self._loop.time() > EARLY_SECONDS:
+            self._set()
+        else:
+            self._act(TIME)
+
+    def _now(self) -> None:
+        self._soon = None
+        self._act(TIME)
+
+    def _act(self, ready: Iterable[tuple[int, int]]) -> None:
+        """Lets libcurl act on each, then looks once for the calls that came to an end."""
+        for fd, way in ready:
+            self._multi.socket_action(fd, way)
+        _, well, badly = self._multi.info_read()
+        for curl in well:
+            self._finish(curl)
+        for curl, code, message in badly:
+            self._finish(curl, code, message)
+
+    def _finish(self, curl: pycurl.Curl, code: int = 0, message: str = "") -> None:
+        if curl not in self._done:
+            return  # the one before closed all
+        handle, done = self._done.pop(curl)
+        answer = handle.answer(code, message)
+        if curl.getinfo(pycurl.INFO_HTTP_VERSION) > pycurl.CURL_HTTP_VERSION_1_1:
+            self._leave(curl.getinfo(pycurl.ACTIVESOCKET))
+        elif code == pycurl.E_OPERATION_TIMEDOUT:
+            self._doubt(curl.getinfo(pycurl.ACTIVESOCKET), answer.timings.total / 1000)
+        self._multi.remove_handle(curl)
+        handle.rest()
+        self._idle.append(handle)
+        try:
+            done(answer)
+        except Exception as wrong:  # noqa: BLE001 (it must not take along those that ended with it)
+            self._loop.call_exception_handler({"message": "a fault in what an answer led to", "exception": wrong})
+
+    def _leave(self, fd: int) -> None:
+        """Of an HTTP/2 connection libcurl reads no further than to the end of the answer it waits for.
+
+        What it took from the socket beyond that may be another's answer, of which the socket tells no more.
+        """
+        self._heard[fd] = self._loop.time()
+        if fd not in self._left:
+            self._left.add(fd)
+            self._loop.call_soon(self._look_again, fd)
+
+    def _doubt(self, fd: int, seconds: float) -> None:
+        """A call had no answer for so long. Of HTTP/2 libcurl keeps the connection, and sends into it what follows.
+
+        Where nothing else was answered on it meanwhile it is dead, or a server that hangs: it ends, with all on it. An
+        HTTP/1.1 connection is closed by now (`fd` is -1).
+        """
+        if fd < 0 or self._heard.get(fd, 0.0) > self._loop.time() - seconds:
+            return
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+
+    def _look_again(self, fd: int) -> None:
+        self._left.discard(fd)
+        if fd in self._sockets:
+            self._act([(fd, pycurl.CSELECT_IN)])
