@@ -17,6 +17,7 @@ from pipeline.capture.held import Segment
 from pipeline.capture.segment import Kept
 from pipeline.capture.spool import Spool
 from pipeline.capture.spooling import PROBE_SECONDS, STEP_SECONDS, Flow
+from pipeline.kafka.proof import fault
 from pipeline.kafka.seam import Message, Producer
 
 log = logging.getLogger(__name__)
@@ -145,8 +146,8 @@ class Drain:
                 return
             reading.under_way += 1
 
-    def _told(self, reading: Reading, kept: Kept, since: float, error: KafkaError | None, _message: Message) -> None:
-        self._outcomes.append((reading, kept, error, time.monotonic() - since))
+    def _told(self, reading: Reading, kept: Kept, since: float, error: KafkaError | None, message: Message) -> None:
+        self._outcomes.append((reading, kept, fault(error, message), time.monotonic() - since))
 
     async def _end(self, reading: Reading) -> None:
         """All of it is on the broker: it goes, unless somebody should look at what was in it."""

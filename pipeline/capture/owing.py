@@ -16,6 +16,7 @@ from pipeline.capture.segment import Kept
 from pipeline.capture.spool import Spool
 from pipeline.capture.spooling import Broker
 from pipeline.capture.talking import Reply
+from pipeline.kafka.proof import fault
 from pipeline.kafka.seam import Message, Producer
 
 # What a reader waits at most, where disk and broker both leave his hit in the air. librdkafka looks for late records
@@ -47,9 +48,9 @@ class Owed:
         self.answered = False
         self.abandoned = False  # the spool was asked: the broker took too long, or refused
 
-    def told(self, error: KafkaError | None, _message: Message) -> None:
+    def told(self, error: KafkaError | None, message: Message) -> None:
         """The broker has it, or says why not."""
-        self._owing.acknowledged(self, error)
+        self._owing.acknowledged(self, fault(error, message))
 
     def spooled(self, why: str) -> None:
         """The disk has it, or `why` not; from any thread."""

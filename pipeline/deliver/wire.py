@@ -17,6 +17,7 @@ from pipeline.deliver.stage import Post, Sent
 from pipeline.deliver.verdict import Reply
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.outbox import POLL_SECONDS, Outbox
+from pipeline.kafka.proof import fault
 from pipeline.kafka.receipt import Receipt, shared
 from pipeline.kafka.seam import Kafka, Message, OnDelivery, Place
 from pipeline.outbound import Answer, Calls, Guard, Request
@@ -101,9 +102,9 @@ class Wire:
         WRITTEN.labels(record.topic).inc()
         self._send(record, self._noted)
 
-    def _noted(self, error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            self._refuse(error)
+    def _noted(self, error: KafkaError | None, message: Message) -> None:
+        if (wrong := fault(error, message)) is not None:
+            self._refuse(wrong)
 
     def _refuse(self, error: KafkaError) -> None:
         self.broken.put_nowait(KafkaException(error))

@@ -4,6 +4,7 @@ import asyncio
 
 from confluent_kafka import KafkaError, KafkaException
 
+from pipeline.kafka.proof import fault
 from pipeline.kafka.seam import Kafka, Message, OnDelivery, Producer
 from pipeline.record import Record
 
@@ -21,6 +22,8 @@ class Outbox:
 
     def send(self, record: Record, told: OnDelivery) -> None:
         """Produces the record; `told` gets None and the record once all in-sync replicas have it, else the error.
+
+        What it gets is for `proof.fault` to judge.
 
         BufferError where the queue is full, KafkaException where the record is refused at once (too large, no such
         topic): nothing was taken.
@@ -46,11 +49,12 @@ class Outbox:
         safe: asyncio.Future[KafkaError | None] = asyncio.get_running_loop().create_future()
         owed = len(records)
 
-        def told(error: KafkaError | None, _message: Message) -> None:
+        def told(error: KafkaError | None, message: Message) -> None:
             nonlocal owed
             owed -= 1
-            if (error is not None or not owed) and not safe.done():
-                safe.set_result(error)
+            wrong = fault(error, message)
+            if (wrong is not None or not owed) and not safe.done():
+                safe.set_result(wrong)
 
         for record in records:
             self.send(record, told)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import KafkaError
 
 from pipeline.kafka.ledger import Ledger
+from pipeline.kafka.proof import fault
 from pipeline.kafka.seam import Message, OnDelivery
 
 Refused = Callable[[KafkaError], None]
@@ -40,9 +41,10 @@ class Receipt:
         self(None)
 
     def __call__(self, error: KafkaError | None, message: Message | None = None) -> None:
-        if error is not None:
-            if message is None or self._replaced is None or not self._replaced(error, message, self):
-                self._refused(error)
+        wrong = error if message is None else fault(error, message)
+        if wrong is not None:
+            if message is None or self._replaced is None or not self._replaced(wrong, message, self):
+                self._refused(wrong)
             return
         self._left -= 1
         if not self._left:

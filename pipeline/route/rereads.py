@@ -12,6 +12,7 @@ from math import inf
 from confluent_kafka import KafkaError, TopicPartition
 
 from pipeline import topics
+from pipeline.kafka.proof import fault
 from pipeline.kafka.seam import Kafka, Message, OnDelivery, at_hand
 from pipeline.record import Record
 from pipeline.route.errands import Came, Errand, Key
@@ -212,8 +213,8 @@ class Rereads:
 
     def _told(self, reread: Reread) -> OnDelivery:
         def told(error: KafkaError | None, message: Message) -> None:
-            if error is not None:
-                self.refused.append(error)
+            if (wrong := fault(error, message)) is not None:
+                self.refused.append(wrong)
             else:
                 reread.written(message)
 
@@ -244,9 +245,9 @@ class Rereads:
             self._end_turn(key[1])
         del self._rereads[key]
 
-    def _noted(self, error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            self.refused.append(error)
+    def _noted(self, error: KafkaError | None, message: Message) -> None:
+        if (wrong := fault(error, message)) is not None:
+            self.refused.append(wrong)
 
     def _paces(self) -> Callable[[Reread], float]:
         """Each errand's deliveries a second; those that only count take no share of their loop's."""

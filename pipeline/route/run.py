@@ -12,6 +12,7 @@ from pipeline import metrics, topics
 from pipeline.kafka.consume import Batch, Feed, Moves, Places
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.mirror import Apply, Mirror
+from pipeline.kafka.proof import fault
 from pipeline.kafka.receipt import Receipt
 from pipeline.kafka.seam import Kafka, Message, OnDelivery
 from pipeline.model.replays import Replays
@@ -124,9 +125,9 @@ class Router(Thread):
         ours = {place[1]: partial(self._feed.position, place) for place in self._feed.places}
         return errands(self._standings, self._holds, self._replays, ours)
 
-    def _noted(self, error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            self._refused.append(error)
+    def _noted(self, error: KafkaError | None, message: Message) -> None:
+        if (wrong := fault(error, message)) is not None:
+            self._refused.append(wrong)
 
     def _produce(self, record: Record, told: OnDelivery) -> None:
         WRITTEN.labels(record.topic).inc()

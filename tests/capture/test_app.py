@@ -21,7 +21,7 @@ from pipeline.capture.serving import Capture
 from pipeline.capture.spool import Spool
 from pipeline.capture.spooling import FEW
 from pipeline.capture.tokens import Link, sign, signing_key
-from pipeline.kafka.memory import Memory, MemoryProducer
+from pipeline.kafka.memory import Memory, MemoryProducer, Message
 from pipeline.kafka.seam import OnDelivery
 from pipeline.model.hits import AnyHit, Open
 from pipeline.settings import read
@@ -31,6 +31,7 @@ SECONDS = 20.0
 KEYS = {"k1": b"k" * 32}
 RULES = Rules(KEYS)
 PIXEL = "/o/" + sign(Link("acme", "p-1", "m-1"), "open", *signing_key(KEYS, "acme"))
+PLACED = Message(HITS, 0, 0, b"acme/p-1", b"{}", None)
 PICTURE = (("Content-Type", "image/gif"), ("Cache-Control", "no-store, no-cache, must-revalidate, max-age=0"))
 
 
@@ -84,6 +85,14 @@ class Failing(MemoryProducer):
             on_delivery(KafkaError(KafkaError._MSG_TIMED_OUT), message)
 
         super().produce(topic, value, key, partition, on_delivery=instead, headers=headers)
+
+
+class Unplaced(MemoryProducer):
+    """Takes nothing, and says in the callback that it did, without an offset."""
+
+    def produce(self, topic: str, value: Any = None, key: Any = None, _partition: int = -1, on_delivery: Any = None,
+                headers: Any = None) -> None:  # fmt: skip
+        self._untold.append((on_delivery, Message(topic, 0, None, key, value, headers)))  # type: ignore[arg-type]
 
 
 class Broken(Memory):
@@ -214,7 +223,7 @@ def test_a_trusted_proxy_tells_the_client(tmp_path: Path) -> None:
     assert [hit.ip for hit in hits(memory)] == ["203.0.113.9"]
 
 
-@pytest.mark.parametrize("kind", [Full, Refusing, Failing, Silent])
+@pytest.mark.parametrize("kind", [Full, Refusing, Failing, Silent, Unplaced])
 def test_a_hit_that_the_broker_does_not_take_is_answered_once_it_is_on_the_disk(
     kind: type[MemoryProducer], tmp_path: Path
 ) -> None:
@@ -227,7 +236,7 @@ def test_a_hit_that_the_broker_does_not_take_is_answered_once_it_is_on_the_disk(
     assert on_disk(tmp_path) == ["acme/p-1"]
 
 
-@pytest.mark.parametrize("kind", [Full, Refusing, Failing, Silent])
+@pytest.mark.parametrize("kind", [Full, Refusing, Failing, Silent, Unplaced])
 def test_a_hit_that_neither_takes_is_said_to_be_lost(
     kind: type[MemoryProducer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +271,7 @@ def test_an_ack_that_comes_while_the_disk_refuses_saves_the_hit(tmp_path: Path) 
     with capturing(Broken(Slow), tmp_path, limit=0, deadline=0.01) as capture:
         reply = hear(capture, a_get(PIXEL))
         until(lambda: capture._owing.broker.failures == 1)
-        capture.loop.call_soon_threadsafe(lambda: heard[0](None, None))  # type: ignore[arg-type]
+        capture.loop.call_soon_threadsafe(lambda: heard[0](None, PLACED))
         assert reply.wait() == (200, PICTURE, GIF)
 
 
@@ -275,7 +284,7 @@ def test_an_ack_that_comes_after_the_answer_is_counted_and_changes_nothing(tmp_p
 
     with capturing(Broken(Slow), tmp_path, deadline=0.01) as capture:
         [reply] = asked(capture, a_get(PIXEL))
-        capture.loop.call_soon_threadsafe(lambda: heard[0](None, None))  # type: ignore[arg-type]
+        capture.loop.call_soon_threadsafe(lambda: heard[0](None, PLACED))
         assert "late_total 1" in figures(capture)
         assert len(reply.answers) == 1
         assert counted(capture) == ['requests_total{kind="open",outcome="spooled"} 1']

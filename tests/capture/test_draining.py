@@ -12,24 +12,26 @@ from pipeline.capture import segment, spooling
 from pipeline.capture.draining import Drain
 from pipeline.capture.segment import Kept, framed, head
 from pipeline.capture.spool import Spool
-from pipeline.kafka.memory import Memory, MemoryProducer
+from pipeline.kafka.memory import Memory, MemoryProducer, Message
 from pipeline.topics import HITS
 
 SEED = b"seed"
+TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)
 RECORDS = [framed(SEED, Kept(b"acme/p-1", f"hit {number}".encode())) for number in range(5)]
 
 
 class Fails(MemoryProducer):
-    """Says of the first `times` records that they were not taken."""
+    """Takes none of the first `times` records, and says so; or says that it took them, and not where they are."""
 
-    def __init__(self, memory: Memory, times: int) -> None:
+    def __init__(self, memory: Memory, times: int, error: KafkaError | None = TIMED_OUT) -> None:
         super().__init__(memory)
         self._times = times
+        self._error = error
 
     def produce(self, topic: str, value: Any = None, key: Any = None, partition: int = -1, **more: Any) -> None:
         if self._times:
             self._times -= 1
-            more["on_delivery"](KafkaError(KafkaError._MSG_TIMED_OUT), None)
+            more["on_delivery"](self._error, Message(topic, 0, None, key, value, None))  # type: ignore[arg-type]
         else:
             super().produce(topic, value, key, partition, **more)
 
@@ -106,11 +108,14 @@ def test_what_is_no_segment_is_kept_unless_nothing_can_have_been_in_it(
     assert [path.name for path in tmp_path.iterdir()] == left
 
 
-def test_what_is_not_taken_is_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [TIMED_OUT, None])
+def test_what_is_not_taken_is_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: KafkaError | None
+) -> None:
     monkeypatch.setattr(spooling, "PROBE_SECONDS", 0.05)
     memory = Memory({HITS: 1})
     write(tmp_path, head(SEED) + b"".join(RECORDS))
-    drained(tmp_path, Fails(memory, 3), lambda: not list(tmp_path.iterdir()))
+    drained(tmp_path, Fails(memory, 3, error), lambda: not list(tmp_path.iterdir()))
     assert sorted(sent(memory), key=str) == [b"hit 0", b"hit 1", b"hit 2", b"hit 3", b"hit 4"]
 
 

@@ -1,4 +1,4 @@
-"""`loopwire up` as a user starts it, for tests that kill its parts."""
+"""What tests of faults share: all of `loopwire up` as a user starts it, deliver workers, and a customer."""
 
 import os
 import re
@@ -7,13 +7,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from pipeline import settings
 from pipeline.settings import Settings
+from tests.bench.ground import MASTER
 from tests.conftest import free_port
+from tests.customer import Customer
+from tests.faults.delivering import Workers
+from tests.story.conftest import line_settings
 from tests.story.lines import environment, wait_ready
 
 
@@ -88,6 +93,29 @@ def _read(pid: int, what: str) -> bytes:
         return Path(f"/proc/{pid}/{what}").read_bytes()
     except OSError:  # it ended meanwhile
         return b""
+
+
+@pytest.fixture
+def customer() -> Iterator[Customer]:
+    made = Customer()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ladder() -> tuple[timedelta, ...]:
+    """A module may have another."""
+    return timedelta(seconds=1), timedelta(seconds=2)
+
+
+@pytest.fixture
+def workers(kafka_address: str, tmp_path: Path, ladder: tuple[timedelta, ...]) -> Iterator[Workers]:
+    """None runs yet."""
+    told = line_settings(tmp_path, kafka_address)
+    made = Workers(told.model_copy(update={"master_key": MASTER, "retry_ladder": ladder}))
+    yield made
+    for worker in list(made.running):
+        made.stop(worker)
 
 
 @pytest.fixture

@@ -2,25 +2,20 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from pipeline import topics
-from pipeline.kafka.admin import Admin
 from pipeline.kafka.murmur2 import partition_of
 from pipeline.model.ids import batch_id, delivery_id
 from pipeline.model.loops import Batch, Loop
 from pipeline.record import Record
-from tests.bench.ground import MASTER
 from tests.bench.work import SECRET, loop
 from tests.customer import Call, Customer
+from tests.faults.delivering import Workers
 from tests.faults.oracle import dump
-from tests.faults.test_retries import Workers
-from tests.story.conftest import line_settings
 from tests.story.test_story import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -31,22 +26,8 @@ PARTITIONS = 4  # of `line_settings`
 
 
 @pytest.fixture
-def workers(kafka_address: str, tmp_path: Path) -> Iterator[Workers]:
-    told = line_settings(tmp_path, kafka_address)
-    made = Workers(told.model_copy(update={"master_key": MASTER, "retry_ladder": (timedelta(seconds=3),) * 4}))
-    made.settings.model_fields_set.update({"master_key", "retry_ladder"})
-    admin = Admin(made.settings)
-    admin.apply(admin.plan())
-    yield made
-    for worker in list(made.running):
-        made.stop(worker)
-
-
-@pytest.fixture
-def customer() -> Iterator[Customer]:
-    made = Customer()
-    yield made
-    made.close()
+def ladder() -> tuple[timedelta, ...]:
+    return (timedelta(seconds=3),) * 4
 
 
 def _batching(customer: Customer, wish: Batch, count: int = LOOPS) -> list[Loop]:

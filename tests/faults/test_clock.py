@@ -17,7 +17,8 @@ from pipeline.settings import Settings
 from tests.bench.ground import MASTER
 from tests.conftest import free_port
 from tests.customer import Customer
-from tests.faults.test_retries import BUSY_SECONDS, Workers, _delivered, _fails_first, _loops, _waits
+from tests.faults.delivering import Workers
+from tests.faults.test_retries import BUSY_SECONDS, _delivered, _fails_first, _loops, _waits
 from tests.story.conftest import line_settings
 from tests.story.lines import says_yes
 from tests.story.test_story import until
@@ -87,11 +88,9 @@ def start(line: Workers) -> Iterator[Callable[[Clock], Worker]]:
 
 
 @pytest.fixture
-def customer() -> Iterator[Customer]:
-    made = Customer()
-    made.answer = _fails_first
-    yield made
-    made.close()
+def customer(customer: Customer) -> Customer:
+    customer.answer = _fails_first
+    return customer
 
 
 def _all_failed(line: Workers, customer: Customer) -> set[str]:

@@ -4,27 +4,18 @@ import itertools
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from pipeline import topics
 from pipeline.kafka.admin import Admin
-from pipeline.kafka.client import Cluster
 from pipeline.model.loops import Loop
-from pipeline.record import Record
-from pipeline.settings import Settings
-from tests.bench.ground import MASTER
-from tests.bench.work import deliveries, loop, loop_rows
-from tests.conftest import free_port
+from tests.bench.work import loop
 from tests.customer import Call, Customer
-from tests.story.conftest import line_settings
-from tests.story.lines import Processes
+from tests.faults.delivering import Workers, id_of
 from tests.story.test_story import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -33,84 +24,6 @@ MANY = 3_000  # more than is at hand of a partition, so that partitions are paus
 LOOPS = 8
 PROFILES = 100
 BUSY_SECONDS = 8.0  # a machine that does much else is not the ladder's fault
-
-
-class Workers:
-    """Deliver processes that share the partitions, and the topics they work on."""
-
-    def __init__(self, told: Settings) -> None:
-        self.settings = told
-        self.kafka = Cluster(told)
-        self.running: list[Processes] = []
-        admin = Admin(told)
-        admin.apply(admin.plan())
-
-    def start(self, **changed: Any) -> Processes:
-        """One more."""
-        told = self.settings.model_copy(update={"metrics_port": free_port(2)} | changed)
-        told.model_fields_set.update({"metrics_port", *changed})
-        made = Processes(told, ["deliver"])
-        self.running.append(made)
-        return made
-
-    def kill(self, worker: Processes) -> None:
-        """kill -9."""
-        worker.kill("deliver")
-        self.running.remove(worker)
-
-    def stop(self, worker: Processes) -> None:
-        """SIGTERM, and its end awaited."""
-        worker.close()
-        self.running.remove(worker)
-
-    def put(self, loops: list[Loop], count: int) -> set[str]:
-        """So many deliveries, for the loops in turn; their ids."""
-        sent = self.sequence(loops, count, profiles=100)
-        self.produce(sent)
-        return {_id(record) for record in sent}
-
-    def sequence(self, loops: list[Loop], count: int, profiles: int) -> list[Record]:
-        """So many deliveries, for the loops in turn, which are known from now on: those of others are dead letters."""
-        self.produce(list(loop_rows(loops)))
-        return list(itertools.islice(deliveries(loops, profiles), count))
-
-    def produce(self, records: list[Record]) -> None:
-        """Writes them."""
-        producer = self.kafka.producer()
-        for record in records:
-            producer.produce(self.kafka.full(record.topic), record.value, record.key)
-            producer.poll(0)
-        assert producer.flush(30) == 0
-
-    def poison(self, topic: str, value: bytes, key: bytes) -> None:
-        """A record that holds no delivery."""
-        producer = self.kafka.producer()
-        producer.produce(self.kafka.full(topic), value, key)
-        assert producer.flush(30) == 0
-
-    def count(self, topic: str) -> int:
-        """How many records the topic got."""
-        places = [(topic, number) for number in range(self.kafka.partitions([topic])[topic])]
-        return sum(self.kafka.ends(places).values())
-
-
-def _id(delivery: Record) -> str:
-    return (delivery.value or b"").partition(b'"id":"')[2].partition(b'"')[0].decode()
-
-
-@pytest.fixture
-def workers(kafka_address: str, tmp_path: Path) -> Iterator[Workers]:
-    made = Workers(line_settings(tmp_path, kafka_address).model_copy(update={"master_key": MASTER}))
-    yield made
-    for worker in list(made.running):
-        made.stop(worker)
-
-
-@pytest.fixture
-def customer() -> Iterator[Customer]:
-    made = Customer()
-    yield made
-    made.close()
 
 
 def _loops(customer: Customer, count: int = LOOPS) -> list[Loop]:
@@ -203,7 +116,7 @@ def test_an_ordered_loop_keeps_its_order_when_workers_are_killed_while_deliverie
         workers.kill(worker)
     workers.start()
     workers.produce(sent[200:])
-    ids = [_id(record) for record in sent]
+    ids = [id_of(record) for record in sent]
     customer.wait(lambda _calls: {name for _, name in came} == set(ids), 240)
     first: defaultdict[str, list[str]] = defaultdict(list)
     for profile, name in came:  # what was taken and not written down when the worker was killed comes twice
@@ -223,7 +136,7 @@ def test_a_worker_that_takes_over_knows_what_waits_before_it_sends_what_comes_af
     admin = Admin(workers.settings)
     admin.apply(admin.plan())
     records = workers.sequence([one], MANY + PROFILES, PROFILES)
-    turn = {_id(record): number for number, record in enumerate(records)}
+    turn = {id_of(record): number for number, record in enumerate(records)}
     late = {name for name, number in turn.items() if number >= MANY}
     customer.answer = lambda _call: 500
     worker = workers.start()

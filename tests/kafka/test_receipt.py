@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError
 
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.memory import Message
+from pipeline.kafka.proof import UNPLACED
 from pipeline.kafka.receipt import Receipt
 
 MESSAGE = Message("events", 0, 0, b"k", b"v", None)
@@ -65,6 +66,14 @@ def test_what_is_refused_is_told_and_stays_unfinished() -> None:
     desk.complete()
     desk.acknowledge()
     assert (desk.ledger.safe, desk.ledger.finished, desk.refused) == (10, False, [REFUSAL])
+
+
+def test_an_acknowledgement_without_an_offset_is_none() -> None:
+    desk = Desk()
+    desk.receipt.expect(1)
+    desk.complete()
+    desk.receipt(None, Message("events", 0, None, b"k", b"v", None))  # type: ignore[arg-type]
+    assert (desk.ledger.safe, desk.ledger.finished, desk.refused) == (10, False, [UNPLACED])
 
 
 def test_nothing_is_owed_for_a_partition_that_is_another_worker_s() -> None:
