@@ -11,7 +11,7 @@ demo: .venv/demo.stamp
 	exec $(BIN)/loopwire up --demo $(if $(filter-out 0,$(ONCE)),--once)
 
 test: .venv/dev.stamp .venv/postgres.stamp .venv/chromium.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check pipeline tests

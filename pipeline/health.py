@@ -10,6 +10,7 @@ from pipeline.settings import SettingsError
 
 JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"
+LOOK_SECONDS = 0.05  # what a stage that ends waits for this server at most
 
 
 class _Server(ThreadingHTTPServer):
@@ -44,7 +45,7 @@ def serve(
         server = _Server((host, port), Answers)
     except OSError as taken:
         raise SettingsError(f"LOOPWIRE_METRICS_PORT: {host}:{port} can't be used: {taken.strerror}") from taken
-    Thread(target=server.serve_forever, name="health", daemon=True).start()
+    Thread(target=server.serve_forever, args=(LOOK_SECONDS,), name="health", daemon=True).start()
     return server
 
 

@@ -1,10 +1,11 @@
-"""What tests share: a real broker for the whole run, and a prefix of its own for each test that wants topics."""
+"""What tests share: a real broker for each process of the run, and a prefix of its own for each test with topics."""
 
 import os
 import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -15,6 +16,11 @@ from pipeline.settings import Settings
 from tests import brokers
 
 CHOICE = pytest.StashKey[brokers.Choice]()
+# Below 32768, where Linux takes the ports of outgoing connections from. Each process of the run has some of its own.
+PORTS = range(20_000, 32_000)
+NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+OF = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+OURS = PORTS[NUMBER * len(PORTS) // OF : (NUMBER + 1) * len(PORTS) // OF]
 _given: set[int] = set()
 
 # No speed is asserted: an example takes as long as a machine that is busy lets it take.
@@ -28,13 +34,28 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str:
     return f"kafka: {config.stash[CHOICE]}"
 
 
-def free_port(run: int = 1) -> int:
-    """A port of this machine that nobody listens on, nor on the `run` - 1 after it, and that no other test was given.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Where several processes run the tests (`-n 2`), this one chooses for all, and collects nothing itself."""
+    config.get_terminal_writer().line(pytest_report_collectionfinish(config))
 
-    Below 32768, where Linux takes the ports of outgoing connections from.
-    """
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """One of them is made."""
+    node.workerinput["kafka"] = tuple(node.config.stash[CHOICE])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One of them begins."""
+    if told := getattr(config, "workerinput", {}).get("kafka"):
+        config.stash[CHOICE] = brokers.Choice(*told)
+
+
+def free_port(run: int = 1) -> int:
+    """A port that nobody listens on, nor on the `run` - 1 after it, and that no other test was given."""
     while True:
-        port = secrets.randbelow(12_000) + 20_000
+        port = secrets.choice(OURS[: len(OURS) - run + 1])
         ports = set(range(port, port + run))
         if not ports & _given and all(map(_is_free, ports)):
             _given.update(ports)

@@ -63,7 +63,8 @@ class Customer:
         self.calls: list[Call] = []
         self._news = threading.Condition()
         self._server = _Server(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._hurried = threading.Event()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def origin(self) -> str:
@@ -75,6 +76,10 @@ class Customer:
         with self._news:
             assert self._news.wait_for(lambda: holds(self.calls), seconds), f"{len(self.calls)} calls after {seconds} s"
             return list(self.calls)
+
+    def hurry(self) -> None:
+        """From now on each answer comes at once, also those that are under way."""
+        self._hurried.set()
 
     def close(self) -> None:
         """Stops listening."""
@@ -100,7 +105,7 @@ class Customer:
                     status = customer.answer(call) if customer.answer else status
                     customer.calls.append(call)
                     customer._news.notify_all()
-                time.sleep(customer.seconds)  # a slow server is what is asked for
+                customer._hurried.wait(customer.seconds)  # a slow server is what is asked for
                 self._answer(status, b"")
 
             def _answer(self, status: int, body: bytes) -> None:

@@ -58,7 +58,7 @@ class Engine:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
         self.address = f"tcp://127.0.0.1:{self._server.server_port}"
-        Thread(target=self._server.serve_forever, daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
         self.closing.set()

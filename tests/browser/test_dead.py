@@ -12,8 +12,8 @@ from tests.console.running import TOPICS, Console, rows, running
 
 pytest.importorskip("playwright")
 
-from tests.browser.screenshots import SCREENS, Screen, overflow, sign_in, window
-from tests.browser.test_pages import DESK, objections
+from tests.browser.screenshots import Screen, sign_in, window
+from tests.browser.test_pages import DESK, JUDGED, judged, objections
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -41,17 +41,15 @@ def cast() -> Iterator[Cast]:
         yield Cast(console, memory, key, loop)
 
 
-@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.name)
+@pytest.mark.parametrize("screen", JUDGED, ids=lambda screen: screen.name)
 def test_they_fit_and_can_be_used_by_everyone(chromium: "Browser", cast: Cast, screen: Screen) -> None:
     pytest.importorskip("axe_playwright_python")
-    page, wrong = window(chromium, screen, cast.console.url), list[Any]()
+    page, wrong = judged(chromium, screen, cast.console.url), list[Any]()
     page.on("pageerror", lambda fault: wrong.append(str(fault)))
     sign_in(page, cast.key)
 
     def look(name: str) -> None:
         wrong.extend((name, what) for what in objections(page, screen))
-        if wide := overflow(page):
-            wrong.append((name, f"{wide} px too wide"))
 
     home = f"/loops/{cast.loop}"
     page.goto(f"{home}/dead")

@@ -10,11 +10,12 @@ from tests.browser.cast import Cast
 
 pytest.importorskip("playwright")
 
-from tests.browser.screenshots import SCREENS, Screen, overflow, sign_in, window
-from tests.browser.test_pages import DESK, objections, one
+from tests.browser.screenshots import Screen, sign_in, window
+from tests.browser.test_pages import DESK, JUDGED, judged, objections, one
+from tests.conftest import free_port
 from tests.console.away import Away
 from tests.console.deliver import BROKEN, QUIET
-from tests.console.running import ADMIN, TOPICS, free_port, running
+from tests.console.running import ADMIN, TOPICS, running
 from tests.console.test_pages_recipients import put_attempt, put_event
 
 if TYPE_CHECKING:
@@ -30,17 +31,15 @@ def _happen(cast: Cast) -> None:
     put_attempt(cast.memory, loop=cast.loops["crm"], recipient="jane@example.com")
 
 
-@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.name)
+@pytest.mark.parametrize("screen", JUDGED, ids=lambda screen: screen.name)
 def test_they_fit_and_can_be_used_by_everyone(chromium: "Browser", one: Cast, screen: Screen) -> None:
     pytest.importorskip("axe_playwright_python")
-    page, wrong = window(chromium, screen, one.console.url), list[Any]()
+    page, wrong = judged(chromium, screen, one.console.url), list[Any]()
     page.on("pageerror", lambda fault: wrong.append(str(fault)))
     sign_in(page, one.key)
 
     def look(name: str) -> None:
         wrong.extend((name, screen.name, what) for what in objections(page, screen))
-        if wide := overflow(page):
-            wrong.append((name, screen.name, f"{wide} px too wide"))
 
     page.goto("/watch")
     page.locator("#live-state.active").wait_for()

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pipeline.console.run import serve
 from pipeline.kafka.memory import Memory
 from pipeline.kafka.seam import Kafka
 from pipeline.settings import Settings, read
+from tests.conftest import free_port
 
 ADMIN = "adm_of_the_tests"
 MASTER = b"m" * 32
@@ -55,12 +55,6 @@ def settings(**given: Any) -> Settings:
         "data": tempfile.mkdtemp(prefix="loopwire-console-"),
     }
     return read(_env_file=None, **(known | given))
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 class Console:

@@ -19,7 +19,8 @@ from confluent_kafka import KafkaException
 from pipeline.console.run import run
 from pipeline.kafka.memory import Memory
 from pipeline.settings import Settings
-from tests.console.running import ADMIN, free_port, running, settings, site
+from tests.conftest import free_port
+from tests.console.running import ADMIN, running, settings, site
 
 # What `loopwire console` does; the stage's name is an argument of its own.
 COMMAND = "from pipeline.settings import read; from pipeline.console.run import run; run(read())"

@@ -10,7 +10,8 @@ from sqlalchemy import URL
 
 from pipeline.kafka.client import Cluster
 from pipeline.settings import Settings
-from tests.console.running import ADMIN, free_port
+from tests.conftest import free_port
+from tests.console.running import ADMIN
 from tests.console.store.stores import failed
 from tests.console.test_run import _process, _until_ready
 from tests.examples import example

@@ -11,7 +11,7 @@ from pipeline.kafka.admin import Admin
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.memory import Message as Placed
 from pipeline.kafka.proof import UNPLACED, fault
-from pipeline.kafka.seam import Message
+from pipeline.kafka.seam import Message, at_hand
 from pipeline.local.broker import Broker
 from pipeline.topics import HITS
 from tests.conftest import free_port
@@ -71,7 +71,7 @@ def _values(kafka: Cluster) -> Iterator[bytes | None]:
     reader = kafka.reader()
     reader.assign([TopicPartition(HITS, 0, 0)])
     while True:
-        for message in reader.consume(10, 30):
+        for message in at_hand(reader, 10, 30):
             if message.error() is not None:  # its end
                 reader.close()
                 return

@@ -18,19 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 from pipeline.local import broker as broker_module
 from pipeline.local.broker import QUIET, Broker, BrokerError, log4j2_properties, server_properties
 from tests.alive import alive
-
-
-def free_port() -> int:
-    """A port that is free together with the next one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
+from tests.conftest import free_port
 
 
 def until(holds: Callable[[], bool], seconds: float) -> None:
@@ -42,7 +30,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     data = tmp_path_factory.mktemp("data") / "a broker, ü"
     (data / "kafka.new").mkdir(parents=True)  # what an interrupted format leaves
     (data / "kafka.new" / "meta.properties").write_text("half a li")
-    broker = Broker(data, free_port())
+    broker = Broker(data, free_port(2))
     broker.start()
     broker.wait_ready()
     yield broker
@@ -104,7 +92,7 @@ def test_a_record_outlives_kill_9_and_a_move_to_another_port(broker: Broker) -> 
     assert broker.pid
     os.kill(broker.pid, signal.SIGKILL)
     until(lambda: not broker.alive, 5)
-    broker.port = free_port()
+    broker.port = free_port(2)
     broker.start()
     broker.wait_ready()
     assert first_value(broker, "kept") == b"still here"
@@ -160,7 +148,7 @@ def test_the_partitions_of_a_killed_consumer_move_within_seconds(broker: Broker)
 
 def test_a_folder_in_use_names_the_process_that_uses_it(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_module, "LEAVING_SECONDS", 0.1)
-    second = Broker(broker.data, free_port())
+    second = Broker(broker.data, free_port(2))
     with pytest.raises(BrokerError, match=rf"in use by another broker \(pid {broker.pid}\)"):
         second.start()
     second.stop()
@@ -169,7 +157,7 @@ def test_a_folder_in_use_names_the_process_that_uses_it(broker: Broker, monkeypa
 
 @pytest.mark.parametrize("offset", [0, 1])
 def test_a_taken_port_is_named_with_the_setting_that_moves_it(tmp_path: Path, offset: int) -> None:
-    port = free_port()
+    port = free_port(2)
     says = rf"\Aport {port + offset} .*in use.*LOOPWIRE_BROKER_PORT moves"
     with socket.create_server(("127.0.0.1", port + offset)), pytest.raises(BrokerError, match=says):
         Broker(tmp_path, port).start()
@@ -186,20 +174,20 @@ def test_a_folder_that_is_no_brokers_is_left_alone(tmp_path: Path, file: str, se
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).write_text("precious")
     with pytest.raises(BrokerError, match=sentence):
-        Broker(tmp_path, free_port()).start()
+        Broker(tmp_path, free_port(2)).start()
     assert (tmp_path / file).read_text() == "precious"
 
 
 def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "broker").write_text("a file where the folder should be")
     with pytest.raises(BrokerError, match=r"can't be written .*: choose another folder"):
-        Broker(tmp_path / "broker", free_port()).start()
+        Broker(tmp_path / "broker", free_port(2)).start()
 
 
 def test_java_that_dies_at_its_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "kafka").mkdir()
     (tmp_path / "kafka" / "meta.properties").write_text("version=1\ncluster.id=another\nnode.id=7\n")
-    broker = Broker(tmp_path, free_port())
+    broker = Broker(tmp_path, free_port(2))
     broker.start()
     with pytest.raises(BrokerError, match=r"\AKafka ended at its start: .*node.?id.*\Z"):
         broker.wait_ready()
@@ -220,7 +208,7 @@ time.sleep(60)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
 def test_it_ends_with_a_parent_killed_by_9_and_the_next_may_start_at_once(tmp_path: Path) -> None:
-    port = free_port()
+    port = free_port(2)
     command = [sys.executable, "-c", PARENT, str(tmp_path), str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
         assert parent.stdout

@@ -1,6 +1,5 @@
 """The line of a story, once on the broker and once in memory; and an account of its own for each test."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,22 +37,28 @@ def line_settings(data: Path, kafka: str = "", **more: Any) -> Settings:
     )
 
 
-@pytest.fixture(scope="module", params=["memory", "broker"])
-def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    own = pytest.MonkeyPatch()
-    for name in [name for name in os.environ if name.startswith("LOOPWIRE_") and name != "LOOPWIRE_TEST_KAFKA"]:
-        own.delenv(name)
-    data = tmp_path_factory.mktemp("line")
-    if request.param == "memory":
-        made: Line = Threads(line_settings(data))
-    else:
-        told = line_settings(data, request.getfixturevalue("kafka_address"))
-        admin = Admin(told)
-        admin.apply(admin.plan())
-        made = Processes(told)
+@pytest.fixture(scope="package")
+def memory_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    made = Threads(line_settings(tmp_path_factory.mktemp("line")))
     yield made
     made.close()
-    own.undo()
+
+
+@pytest.fixture(scope="package")
+def broker_line(kafka_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    told = line_settings(tmp_path_factory.mktemp("line"), kafka_address)
+    admin = Admin(told)
+    admin.apply(admin.plan())
+    made = Processes(told)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["memory", "broker"])
+def line(request: pytest.FixtureRequest) -> Line:
+    """One of the two that all stories share: each story has an account of its own there."""
+    made: Line = request.getfixturevalue(f"{request.param}_line")
+    return made
 
 
 class Sender:

@@ -2,46 +2,31 @@
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 import requests
 
 from pipeline import topics
-from pipeline.kafka.admin import Admin
-from pipeline.kafka.client import Cluster
-from pipeline.kafka.seam import Message
+from pipeline.kafka.seam import Kafka, Message
 from tests.customer import Customer
-from tests.story.conftest import Sender, line_settings
+from tests.story.conftest import Sender
 from tests.story.lines import Processes
 
 
-@pytest.fixture
-def processes(kafka_address: str, tmp_path: Path) -> Iterator[Processes]:
-    told = line_settings(tmp_path, kafka_address)
-    admin = Admin(told)
-    admin.apply(admin.plan())
-    made = Processes(told)
-    yield made
-    made.close()
-
-
-def letters(kafka: Cluster, count: int) -> list[Message]:
-    """The dead letters of the hits, once there are `count`."""
+def letters(kafka: Kafka, key: bytes, count: int) -> list[Message]:
+    """The dead letters of the hits of that key, once there are `count`."""
     reader = kafka.consumer("loopwire-test")
     reader.subscribe([kafka.full(topics.HITS_DEAD)])
     found: list[Message] = []
     deadline = time.monotonic() + 30
     while len(found) < count:
         assert time.monotonic() < deadline, f"{len(found)} dead letters after 30 s"
-        found += [message for message in reader.consume(10, 0.2) if message.error() is None]
+        found += [message for message in reader.consume(10, 0.2) if message.error() is None and message.key() == key]
     reader.close()
     return found
 
 
-def test_large_records_end_as_dead_letters_and_the_next_hit_arrives(processes: Processes, customer: Customer) -> None:
-    sender, kafka = Sender(processes), Cluster(processes.settings)
+def test_large_records_end_as_dead_letters_and_the_next_hit_arrives(broker_line: Processes, customer: Customer) -> None:
+    sender, kafka = Sender(broker_line), broker_line.kafka
     sender.loop(customer, events=["open"])
     key = f"{sender.account}/jane".encode()
     large = {"id": "e-1", "type": "open", "account": sender.account, "profile": "jane", "mailing": "m",
@@ -54,7 +39,7 @@ def test_large_records_end_as_dead_letters_and_the_next_hit_arrives(processes: P
     assert requests.get(sender.mail()["open"], timeout=20).status_code == 200
     [call] = customer.wait(lambda calls: bool(calls), 60)  # noqa: PLW0108 (a list is what it takes)
     assert call.form["id"] == "m-1"
-    told = sorted((dict(one.headers() or []) for one in letters(kafka, 3)), key=lambda headers: headers["reason"])
+    told = sorted((dict(one.headers() or []) for one in letters(kafka, key, 3)), key=lambda headers: headers["reason"])
     assert [(one["topic"], "truncated" in one) for one in told] == [
         (b"hits", True), (b"hits", True), (b"events", True),
     ]  # fmt: skip
