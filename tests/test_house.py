@@ -31,7 +31,8 @@ WORLD = {"asyncio", "confluent_kafka", "http", "multiprocessing", "os", "pycurl"
 DOORS = {
     "route.rereads": "reads events again for route's run.py",
     "capture.workers": "forks, watches and ends capture's processes for its run.py",
-    "capture.listening": "takes requests from granian for capture's run.py",
+    "capture.listening": "accepts connections for capture's run.py",
+    "capture.talking": "reads a connection's requests for capture's listening.py",
     "capture.serving": "reads requests, and looks after time, for capture's run.py",
     "capture.owing": "holds answers back until their hits are safe for capture's run.py",
     "capture.spool": "keeps hits on the disk for capture's run.py",

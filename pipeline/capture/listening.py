@@ -1,73 +1,25 @@
-"""The ear: granian's HTTP server on a socket of ours, handing each request over on its own thread, without a loop.
+"""The ear: it accepts connections from the listening socket that all workers share, at most so many at a time.
 
-A part of the door. granian's embedded server would make a task of every request and wake the event loop for it, a
-third of a hit's work; so we take the parts that its server is made of. They are private, and granian is pinned.
+A part of the door.
 """
 
 import asyncio
 import errno
-import logging
 import os
 import socket
 import time
-from collections.abc import Callable
-from typing import Any, Protocol, Self
 
-from granian._granian import CallbackScheduler, RSGIWorker, SocketHolder, WorkerSignal
-from granian.constants import HTTPModes, SSLProtocols
-from granian.http import HTTP1Settings
-
+from pipeline.capture.talking import Hear, Talk
 from pipeline.settings import Settings, SettingsError
 
 BACKLOG = 2_048
 CONNECTIONS = 4_096  # a worker's, each with one request at a time; more wait in the backlog
-DESCRIPTORS = 128  # that a worker needs beside: brokers, the spool's files, granian's and uvloop's own (40 were seen)
-HEADERS_BYTES = 32_768  # a token of 8 KiB, and room for cookies: what a connection may make us hold
-HEADERS_MS = 30_000  # for a request's headers, and between two requests of a connection
+DESCRIPTORS = 128  # that a worker needs beside: brokers, the spool's files, uvloop's own (40 were seen)
+AT_ONCE = 16  # connections that one worker takes before others have a turn
+IDLE_SECONDS = 30.0  # for a whole request, between two of them, and for an answer to be read
+SWEEP_SECONDS = 1.0
 LEAVING_SECONDS = 1.0  # the workers of a killed parent are still closing their socket
 TICK_SECONDS = 0.1
-
-Headers = tuple[tuple[str, str], ...]
-
-
-class Asked(Protocol):
-    """A request's headers in RSGI, where a value that is not ASCII reads as absent."""
-
-    def get(self, key: str) -> str | None: ...
-    def get_all(self, key: str) -> list[str]: ...
-
-
-class Scope(Protocol):
-    """A request in RSGI 1.6. `path` is percent-decoded, `client` is `ip:port` or `[ip]:port`."""
-
-    @property
-    def client(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def headers(self) -> Asked: ...
-
-
-class Reply(Protocol):
-    """Where a response goes in RSGI: once, from any thread. A second one is dropped."""
-
-    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None: ...
-
-
-Hear = Callable[[Scope, Reply], None]
-
-
-class _Direct(CallbackScheduler):
-    """Calls `hear` on granian's thread, where its own schedulers put a coroutine on the event loop."""
-
-    def __new__(cls, loop: asyncio.AbstractEventLoop, _hear: Hear) -> Self:
-        return super().__new__(cls, loop, None, None, None, None)  # type: ignore[call-arg] # as it is, not as typed
-
-    def __init__(self, _loop: asyncio.AbstractEventLoop, hear: Hear) -> None:
-        super().__init__()
-        self._schedule_fn = lambda watcher: hear(watcher.scope, watcher.proto)
 
 
 class Ear:
@@ -77,42 +29,78 @@ class Ear:
     """
 
     def __init__(self, hear: Hear, listener: socket.socket, connections: int = CONNECTIONS) -> None:
-        self._connections = connections
         self._hear = hear
         self._listener = listener
-        self._signal = WorkerSignal()
-        logging.getLogger("_granian").setLevel(logging.WARNING)  # that it starts and stops, we say ourselves
+        self._connections = connections
+        self._talks: set[Talk] = set()
+        self._accepting = self._stopped = False
+        self._closed = asyncio.Event()
+        listener.setblocking(False)
 
     async def serve(self) -> None:
         """Returns once it was told to stop, and every connection is closed."""
-        loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-        self._signal.add_cb(lambda: loop.call_soon_threadsafe(ended.set_result, None))
-        holder: Any = SocketHolder
-        ears: Any = RSGIWorker
-        worker = ears(
-            1,
-            (None, holder(self._listener.detach(), False, BACKLOG)),
-            None,
-            1,  # thread for HTTP
-            1,  # thread for its blocking work: there is none
-            1,  # thread for Python: `hear` is never called twice at a time
-            30,  # seconds that one stays without work
-            self._connections,
-            HTTPModes.http1,
-            HTTP1Settings(header_read_timeout=HEADERS_MS, max_buffer_size=HEADERS_BYTES),
-            None,
-            False,  # no web sockets
-            None,
-            *(False, None, None, None, str(SSLProtocols.tls13), None, [], False),  # no TLS
-            (None, None),  # no metrics
-        )
-        worker.serve_async(_Direct(loop, self._hear), loop, self._signal)
-        await ended
+        self._loop = asyncio.get_running_loop()
+        self._accept_more()
+        self._sweep()
+        await self._closed.wait()
 
     def stop(self) -> None:
         """Takes no more connections, and closes each one once its request is answered."""
-        self._signal.set()
+        self._stopped = True
+        self._accept_no_more()
+        self._listener.close()
+        for talk in list(self._talks):
+            talk.end()
+        if not self._talks:
+            self._closed.set()
+
+    def _accept_more(self) -> None:
+        if not self._accepting and not self._stopped:
+            self._accepting = True
+            self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def _accept_no_more(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            self._loop.remove_reader(self._listener.fileno())
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            if len(self._talks) >= self._connections:
+                self._accept_no_more()
+                return
+            try:
+                made, _ = self._listener.accept()
+            except OSError as failed:
+                if failed.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                    self._accept_no_more()
+                    self._loop.call_later(TICK_SECONDS, self._accept_more)
+                return  # else another worker was first, or who came is gone
+            talk = Talk(self._hear, self._gone)
+            self._talks.add(talk)
+            self._loop.create_task(self._begin(talk, made))
+
+    async def _begin(self, talk: Talk, made: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: talk, made)
+        except OSError:
+            made.close()
+            self._gone(talk)
+
+    def _gone(self, talk: Talk) -> None:
+        self._talks.discard(talk)
+        if self._stopped:
+            if not self._talks:
+                self._closed.set()
+        else:
+            self._accept_more()
+
+    def _sweep(self) -> None:
+        """Closes connections whose other end keeps us waiting."""
+        late = time.monotonic() - IDLE_SECONDS
+        for talk in [talk for talk in self._talks if talk.since < late and talk.waits]:
+            talk.abort()
+        self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
 
 def listening(settings: Settings) -> socket.socket:

@@ -1,22 +1,21 @@
 """What is owed: each hit's answer is held back until the broker has the hit, or this machine's disk.
 
-A part of the door. Three threads meet here: granian's, which brings hits; the event loop's, which looks after time;
-the spool's. Whoever learns that a hit is safe answers it, under one lock.
+A part of the door. All of it runs on the event loop, but for one line: what the spool's thread says is put down
+(`spooled`), and heard with the acknowledgements, a millisecond later at most.
 """
 
 import time
 from collections import deque
-from threading import Lock
 from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.capture import counts
 from pipeline.capture.answer import Asked, Response
-from pipeline.capture.listening import Reply
 from pipeline.capture.segment import Kept
 from pipeline.capture.spool import Spool
 from pipeline.capture.spooling import Broker
+from pipeline.capture.talking import Reply
 from pipeline.kafka.proof import fault
 from pipeline.kafka.seam import Message, Producer
 
@@ -32,7 +31,6 @@ PRODUCER = {
 POLL_SECONDS = 0.001  # while something is under way: what an acknowledgement waits at most for us
 
 LOST = ("loopwire-hit", "lost")
-CLOSE = ("Connection", "close")
 
 
 class Owed:
@@ -55,8 +53,8 @@ class Owed:
         self._owing.acknowledged(self, fault(error, message))
 
     def spooled(self, why: str) -> None:
-        """The disk has it, or `why` not."""
-        self._owing.spooled(self, why)
+        """The disk has it, or `why` not; from any thread."""
+        self._owing.written.append((self, why))
 
 
 class Losses:
@@ -79,9 +77,9 @@ class Owing:
         self._spool = spool
         self._row = row
         self._deadline = deadline
-        self._lock = Lock()
         self._line: deque[Owed] = deque()  # who waits for the broker, the oldest first
         self._late: deque[Owed] = deque()  # who waits for the disk, and then for either
+        self.written: deque[tuple[Owed, str]] = deque()  # of which the disk has spoken since we last listened
         self._polled = 0.0
         self.count = 0
         self.broker = Broker()
@@ -89,26 +87,24 @@ class Owing:
         self.failed = float("-inf")  # when it failed last, and why
         self.why = ""
         self.losses = Losses()
-        self.draining = False
 
-    def receive(self, owed: Owed, method: str) -> None:
+    def receive(self, owed: Owed) -> None:
         """A hit begins its way: to the broker, or straight to the spool while the broker fails."""
-        with self._lock:
-            self.count += 1
-            if method == "HEAD":
-                counts.head(self._row)
+        self.count += 1
         if not self.broker.trusted and self._spool.well:
             self._spool_it(owed)
         else:
             self._line.append(owed)
             self._produce(owed)
-        self.poll(owed.since)  # so under load nobody has to be woken for an acknowledgement
+        if owed.since - self._polled > POLL_SECONDS:  # under load, acknowledgements don't wait for their turn
+            self.poll(owed.since)
 
     def poll(self, now: float) -> None:
-        """Serves acknowledgements, where that was not done this very millisecond."""
-        if now - self._polled > POLL_SECONDS:
-            self._polled = now
-            self.producer.poll(0)
+        """Hears what broker and disk say."""
+        self._polled = now
+        self.producer.poll(0)
+        while self.written:
+            self._spooled(*self.written.popleft())
 
     def look_at(self, now: float) -> None:
         """Spools who waited too long for the broker; gives up who waited too long for either."""
@@ -124,38 +120,24 @@ class Owing:
 
     def oldest(self) -> float:
         """How many seconds the oldest hit waits for the broker."""
-        try:
-            return time.monotonic() - self._line[0].since if self.count else 0.0
-        except IndexError:
-            return 0.0
+        return time.monotonic() - self._line[0].since if self.count and self._line else 0.0
 
     def is_well(self) -> None:
         """The broker took something in time, or answers again."""
         self.broker, self.known = Broker(), True
 
-    def without_hit(self, asked: Asked, outcome: counts.Outcome) -> None:
-        """Counts a request that made no hit."""
-        with self._lock:
-            counts.answered(self._row, asked, outcome)
-
-    def send(self, reply: Reply, response: Response) -> None:
-        """The answer; a worker that ends lets nobody keep the connection."""
-        headers = (*response.headers, CLOSE) if self.draining else response.headers
-        reply.response_bytes(response.status, headers, response.body)
-
     def acknowledged(self, owed: Owed, error: KafkaError | None) -> None:
-        """What the broker says of a hit, on whatever thread polls."""
+        """What the broker says of a hit."""
         if error is not None:
             self._fails(owed, error.str())
             return
         if owed.abandoned:
-            with self._lock:
-                counts.late(self._row)
+            counts.late(self._row)
         elif self.broker.failures or not self.known:
             self.is_well()
         self._answer(owed, "safe")
 
-    def spooled(self, owed: Owed, why: str) -> None:
+    def _spooled(self, owed: Owed, why: str) -> None:
         """What the disk says of a hit. Where it refuses, a broker that is trusted may still take it in time."""
         if not why:
             self._answer(owed, "spooled")
@@ -177,30 +159,27 @@ class Owing:
         self._spool_it(owed)
 
     def _spool_it(self, owed: Owed) -> None:
-        with self._lock:
-            if owed.abandoned or owed.answered:
-                return
-            owed.abandoned = True
-            counts.waited(self._row, time.monotonic() - owed.since)
+        if owed.abandoned or owed.answered:
+            return
+        owed.abandoned = True
+        counts.waited(self._row, time.monotonic() - owed.since)
         self._late.append(owed)
         self._spool.keep(owed.kept, owed.spooled)
 
     def _answer(self, owed: Owed, outcome: counts.Outcome) -> None:
-        with self._lock:
-            if owed.answered:
-                return
-            owed.answered = True
-            self.count -= 1
-            counts.answered(self._row, owed.asked, outcome)
-            if not owed.abandoned:
-                counts.waited(self._row, time.monotonic() - owed.since)
-        self.send(owed.reply, owed.response)
+        if owed.answered:
+            return
+        owed.answered = True
+        self.count -= 1
+        counts.answered(self._row, owed.asked, outcome)
+        if not owed.abandoned:
+            counts.waited(self._row, time.monotonic() - owed.since)
+        owed.reply(owed.response)
 
     def _lose(self, owed: Owed, why: str) -> None:
-        with self._lock:
-            if owed.answered:
-                return
-            owed.response = owed.response._replace(headers=(*owed.response.headers, LOST))
-            self.losses.count += 1
-            self.losses.why = why
+        if owed.answered:
+            return
+        owed.response = owed.response._replace(headers=(*owed.response.headers, LOST))
+        self.losses.count += 1
+        self.losses.why = why
         self._answer(owed, "lost")

@@ -1,8 +1,8 @@
-"""Capture's door: HTTP comes in by granian, hits go out to Kafka or to the spool, and the answer waits for either.
+"""Capture's door: HTTP comes in, hits go out to Kafka or to the spool, and the answer waits for either.
 
 One parent holds the listening socket and forks the workers (workers.py). Each (serving.py, owing.py) has a server
-(listening.py), a producer and a spool of its own. All workers accept from the one socket, so a worker's death
-refuses nobody: who connects meanwhile waits in its queue.
+(listening.py, talking.py), a producer and a spool of its own. All workers accept from the one socket, so a
+worker's death refuses nobody: who connects meanwhile waits in its queue.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ import logging
 import mmap
 import os
 import resource
-import time
 from collections.abc import Callable, Mapping
 
 import uvloop
@@ -31,10 +30,8 @@ from pipeline.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.1
 SECOND = 1.0
 DRAIN_SECONDS = PATIENCE_SECONDS + 2
-QUIET_SECONDS = 1.0  # granian may miss telling a connection to end (#548): so long after the last answer we go
 
 
 def run(settings: Settings) -> None:
@@ -107,19 +104,8 @@ async def _work(capture: Capture, ear: Ear, lifeline: int) -> None:
         await done.pop()  # raises what went wrong: the parent starts another
     capture.drain()
     ear.stop()
-    await _drained(capture, serving)
-    os._exit(0)  # granian's threads may hang in their own end (#875), and nothing is left to do
-
-
-async def _drained(capture: Capture, serving: asyncio.Task[None]) -> None:
-    """Returns when all is answered: granian closed its connections, or no hit waited for a while."""
-    now = answered = time.monotonic()
-    deadline = now + DRAIN_SECONDS
-    while not serving.done() and now < min(deadline, answered + QUIET_SECONDS):
-        await asyncio.sleep(TICK_SECONDS)
-        now = time.monotonic()
-        if capture.waiting:
-            answered = now
+    await asyncio.wait((serving,), timeout=DRAIN_SECONDS)
+    os._exit(0)  # the spool's thread and librdkafka's are not waited for: nothing is owed any more
 
 
 def shared(seats: int) -> list[counts.Row]:

@@ -1,6 +1,6 @@
 """One worker: it reads requests, owes answers, and looks after time, broker and disk.
 
-A part of the door. Requests come on granian's thread, all else runs on the event loop.
+A part of the door. All of it runs on the event loop.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
@@ -19,11 +18,11 @@ from pipeline.capture import counts
 from pipeline.capture.answer import Request, Response, Rules, answer
 from pipeline.capture.choices import Chosen
 from pipeline.capture.draining import Drain
-from pipeline.capture.listening import Reply, Scope
 from pipeline.capture.owing import POLL_SECONDS, PRODUCER, Losses, Owed, Owing
 from pipeline.capture.segment import Kept
 from pipeline.capture.spool import Spool
 from pipeline.capture.spooling import ALARM
+from pipeline.capture.talking import Reply
 from pipeline.kafka.seam import Kafka
 from pipeline.model.hits import AnyHit
 from pipeline.model.ids import key_of
@@ -70,9 +69,8 @@ class Capture:
         self._owing = Owing(self._producer, topic, spool, self._row, deadline)
         self._drain = Drain(spool, self._producer, topic, partial(counts.drained, self._row))
         self._random = _random()
-        self._asleep = False
+        self._draining = False
         self._busy = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def choose(self, chosen: Chosen) -> None:
         """What accounts chose, from now on; from any thread."""
@@ -86,48 +84,46 @@ class Capture:
     @property
     def ready(self) -> bool:
         """Whether a hit that came now would be safe, as far as is known."""
-        return not self._owing.draining and (self._well or self._spool.well)
+        return not self._draining and (self._well or self._spool.well)
 
     @property
     def _well(self) -> bool:
         return self._owing.known and self._owing.broker.trusted
 
     def drain(self) -> None:
-        """From now on it is not ready, and answers close their connections."""
-        self._owing.draining = True
+        """From now on it is not ready."""
+        self._draining = True
 
     async def run(self) -> None:
         """Looks after acknowledgements, deadlines, broker and spool, until cancelled."""
-        self._loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tend())
             tasks.create_task(self._watch())
             tasks.create_task(self._probe())
             tasks.create_task(self._drain.run(self._owing.oldest, self._deadline, self._owing.is_well))
 
-    def hear(self, scope: Scope, reply: Reply) -> None:
+    def hear(self, request: Request, reply: Reply) -> None:
         """One request; the answer goes to `reply`, now or once the hit is safe. Raises nothing."""
         try:
-            response = self._heard(scope, reply)
+            response = self._heard(request, reply)
         except Exception:
             log.exception("capture: a request failed")
             response = FAILED
         if response is not None:
-            self._owing.send(reply, response)
+            reply(response)
 
-    def _heard(self, scope: Scope, reply: Reply) -> Response | None:
+    def _heard(self, request: Request, reply: Reply) -> Response | None:
         """What can be answered at once."""
-        path = scope.path
-        if path in OWN:
-            return self._own(path)
-        request = self._request(scope, path)
+        if request.path in OWN:
+            return self._own(request.path)
         asked, response, hit, bad = answer(request, self._rules, next(self._random))
         if hit is None:
-            self._owing.without_hit(asked, "bad" if bad else "none")
+            counts.answered(self._row, asked, "bad" if bad else "none")
             return response
-        self._owing.receive(Owed(self._owing, asked, response, _kept(hit), reply), request.method)
-        if self._asleep:
-            self._wake()
+        if request.method == "HEAD":
+            counts.head(self._row)
+        self._owing.receive(Owed(self._owing, asked, response, _kept(hit), reply))
+        self._busy.set()
         return None
 
     def _own(self, path: str) -> Response:
@@ -139,37 +135,16 @@ class Capture:
         self._show()
         return Response(200, PROMETHEUS, counts.text(self._rows).encode())
 
-    def _request(self, scope: Scope, path: str) -> Request:
-        headers = scope.headers
-        return Request(
-            scope.method,
-            path,
-            scope.client.rpartition(":")[0].strip("[]"),
-            datetime.now(UTC),
-            headers.get("user-agent"),
-            headers.get("referer"),
-            tuple(headers.get_all("x-forwarded-for")) if self._rules.privacy.trusted else (),
-            (headers.get("host") or "") if self._rules.chosen.owners else "",
-            headers.get("sec-gpc") == "1",
-            headers.get("dnt") == "1",
-        )
-
-    def _wake(self) -> None:
-        self._asleep = False
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._busy.set)
-
     async def _tend(self) -> None:
         """Serves acknowledgements, and spools who waited too long."""
         while True:
-            self._asleep = not (self._owing.count or len(self._producer))
-            if self._asleep and not self._owing.count:
+            if self._owing.count or len(self._producer):
+                await asyncio.sleep(POLL_SECONDS)
+            else:
                 self._busy.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(IDLE_SECONDS):  # Python 3.11's wait_for may swallow a cancellation
                         await self._busy.wait()
-            else:
-                await asyncio.sleep(POLL_SECONDS)
             now = time.monotonic()
             self._owing.poll(now)
             self._owing.look_at(now)

@@ -5,11 +5,12 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
+from typing import NamedTuple
 
 import requests
 from jgo.config import GlobalSettings
@@ -33,18 +34,32 @@ class BrokerError(Exception):
     """The embedded broker can't run; the message is the one line the user reads."""
 
 
+class Jars(NamedTuple):
+    """Jars that stand in one folder: what they are called together, what is asked for, and their `digest`."""
+
+    name: str  # Kafka 4.3.1
+    roots: Sequence[str]
+    digest: str
+
+
 def kafka_home() -> Path:
     """The folder with Kafka's jars as flat files, fetched first if need be; BrokerError if that fails."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loopwire" / f"kafka-{VERSION}"
+    return home_of(Jars(f"Kafka {VERSION}", ROOTS, DIGEST))
+
+
+def home_of(jars: Jars) -> Path:
+    """The folder with the jars, as for Kafka's own."""
+    folder = jars.name.lower().replace(" ", "-")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loopwire" / folder
     try:
         if not _whole(home):
             with _alone(home):
                 if not _whole(home):  # another process may have filled it while we waited
-                    _fill(home)
+                    _fill(home, jars)
     except OSError as wrong:  # requests' errors are OSErrors too
-        raise BrokerError(_sentence(f"{home} (the network is needed once)", wrong)) from wrong
+        raise BrokerError(_sentence(jars, f"{home} (the network is needed once)", wrong)) from wrong
     except (RuntimeError, ValueError) as wrong:  # jgo's, and ours
-        raise BrokerError(_sentence(str(home), wrong)) from wrong
+        raise BrokerError(_sentence(jars, str(home), wrong)) from wrong
     return home
 
 
@@ -92,46 +107,46 @@ def _alone(home: Path) -> Iterator[None]:
         yield
 
 
-def _fill(home: Path) -> None:
+def _fill(home: Path, jars: Jars) -> None:
     began = monotonic()
     building = home.with_name(f"{home.name}.building")
     shutil.rmtree(building, ignore_errors=True)  # what a killed fetch left; the lock makes it ours
-    for jar in _fetch(building / "maven"):
+    for jar in _fetch(building / "maven", jars):
         jar.rename(building / jar.name)
     shutil.rmtree(building / "maven")
-    _check(building)
+    _check(building, jars)
     (building / "complete").touch()
     shutil.rmtree(home, ignore_errors=True)  # without `complete` it is nobody's
     building.rename(home)
-    _say(f"Kafka {VERSION}: jars fetched in {monotonic() - began:.1f} s\n")
+    _say(f"{jars.name}: jars fetched in {monotonic() - began:.1f} s\n")
 
 
-def _fetch(repo_cache: Path) -> list[Path]:
-    _say(f"Kafka {VERSION}: fetching jars, once ...")
+def _fetch(repo_cache: Path, jars: Jars) -> list[Path]:
+    _say(f"{jars.name}: fetching jars, once ...")
     try:
         with requests.Session() as session:
             context = MavenContext(resolver=KeptConnections(session), repo_cache=repo_cache)
             context.remote_repos.update(GlobalSettings.load().repositories)  # a mirror named in jgo.conf
-            roots, others = context.resolver.resolve([context.create_dependency(root) for root in ROOTS])
-            return list(_downloaded([dependency.artifact for dependency in (*roots, *others)]))
+            roots, others = context.resolver.resolve([context.create_dependency(root) for root in jars.roots])
+            return list(_downloaded(jars.name, [dependency.artifact for dependency in (*roots, *others)]))
     finally:
         _say("\n")
 
 
-def _downloaded(wanted: list[Artifact]) -> Iterator[Path]:
+def _downloaded(name: str, wanted: list[Artifact]) -> Iterator[Path]:
     pool = ThreadPoolExecutor(JOBS)
     try:
         for done, jar in enumerate(as_completed([pool.submit(artifact.resolve) for artifact in wanted]), 1):
             if sys.stderr.isatty():  # a log would keep every count
-                _say(f"\rKafka {VERSION}: fetching jars, once ... {done} of {len(wanted)}")
+                _say(f"\r{name}: fetching jars, once ... {done} of {len(wanted)}")
             yield jar.result()
     finally:
         pool.shutdown(cancel_futures=True)  # the first failure, or Ctrl-C, ends the rest
 
 
-def _check(building: Path) -> None:
+def _check(building: Path, jars: Jars) -> None:
     found = digest(building)
-    if found != DIGEST:
+    if found != jars.digest:
         raise RuntimeError(f"the jars are not the ones Loopwire was tested with: digest {found}")
 
 
@@ -140,6 +155,6 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _sentence(where: str, wrong: Exception) -> str:
+def _sentence(jars: Jars, where: str, wrong: Exception) -> str:
     why = " ".join(f"{type(wrong).__name__}: {wrong}".split())
-    return f"Kafka {VERSION} can't be fetched into {where}: {why[:200]}"
+    return f"{jars.name} can't be fetched into {where}: {why[:200]}"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.bench import capture, deliver, enrich, isolation, line, loops, tables
+from tests.bench import capture, deliver, enrich, isolation, line, loops, streams, tables
 from tests.bench.figures import FULL, QUICK, Implausible, told
 from tests.bench.ground import Ground, Land, land
 from tests.bench.processes import Missing, busy_cores, say
@@ -22,8 +22,10 @@ BENCHMARKS: dict[str, Callable[[Ground], dict[str, Any]]] = {
     "tables": tables.measure,
     "isolation": isolation.measure,
     "loops": loops.measure,
+    "streams": streams.measure,
 }
-ASKED_FOR = {"tables", "isolation", "loops"}  # these are run when they are named, and not with all the others
+# These are run when they are named, and not with all the others.
+ASKED_FOR = {"tables", "isolation", "loops", "streams"}
 
 LISTEN_SECONDS = 1.0  # before each benchmark, when nothing of ours has anything to do
 QUIET_CORES = 0.2

@@ -12,7 +12,7 @@ import msgspec
 from pipeline.model.events import Event
 from pipeline.topics import EVENTS, HITS, HITS_DEAD
 from tests.bench.figures import Implausible, Run, compared
-from tests.bench.ground import Ground, agree
+from tests.bench.ground import Ground, Warm, agree
 from tests.bench.mail import email, hit_records, hits, mailings, profiles, tags
 from tests.bench.processes import Process, say
 
@@ -41,13 +41,14 @@ def measure(ground: Ground) -> dict[str, Any]:
     ours, theirs = [], []
     for number in range(pace.runs):
         theirs.append(_stock(ground, supply))
-        ours.append(_enrich(ground, supply))
+        ours.append(enriched(ground, supply))
         times = ours[-1].rate / theirs[-1].rate
-        say(f"enrich {number + 1}: {_told(ours[-1])}, stock Faust {_told(theirs[-1])}: {times:.1f} times")
+        both = f"{rate_and_price(ours[-1])}, stock Faust {rate_and_price(theirs[-1])}"
+        say(f"enrich {number + 1}: {both}: {times:.1f} times")
     return compared("enrich", "events/s", ours, "stock Faust agent and table", theirs)
 
 
-def _told(run: Run) -> str:
+def rate_and_price(run: Run) -> str:
     """Its rate, and its price."""
     return f"{run.rate:,.0f} events/s at {run.cpu_s / run.n * 1e6:,.1f} CPU-seconds a million"
 
@@ -67,13 +68,13 @@ class Supply:
         self.count += self._ground.load(hit_records(itertools.islice(self._hits, to - self.count)))
 
 
-def _enrich(ground: Ground, supply: Supply) -> Run:
+def enriched(ground: Ground, supply: Supply, warm: Warm | None = None) -> Run:
     """From the first hit to the last; anew, with more of them, where they did not last long enough."""
     while True:
         ground.from_the_start("enrich")
         starts, before = ground.ends(EVENTS), ground.count(EVENTS)
         with ground.start("enrich") as process:
-            run = ground.steady(process, EVENTS, supply.count)
+            run = ground.steady(process, EVENTS, supply.count, warm)
             process.wait_for(lambda: ground.done("enrich", (HITS,)), ALL_SECONDS)
         _all_written(ground, starts, supply.count, ground.count(EVENTS) - before)
         agree("enrich: hits-dead and 0", ground.count(HITS_DEAD), 0)

@@ -4,8 +4,9 @@ import base64
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +31,8 @@ MASTER = base64.b64encode(b"m" * 32).decode()
 TOKENS = f"k1:{base64.b64encode(b't' * 32).decode()}"
 PATIENCE_SECONDS = 60.0
 RETRY_SECONDS = 0.2
+
+Warm = Callable[[Process, Callable[[], int]], None]  # returns when the process is warm, by what it has written so far
 
 
 class Ground:
@@ -161,11 +164,17 @@ class Ground:
         """Whether the stage has read the topics to their ends, and all that it made of them is acknowledged."""
         return all(self.committed(f"loopwire-{stage}", topic) == self.count(topic) for topic in topics)
 
-    def steady(self, process: Process, topic: str, most: int) -> Run | None:
-        """What `process` writes into `topic` once it is warm; None where all of `most` came too soon to tell."""
+    def steady(self, process: Process, topic: str, most: int, warm: Warm | None = None) -> Run | None:
+        """What `process` writes into `topic` once it is warm; None where all of `most` came too soon to tell.
+
+        Without `warm` it is warm after the pace's time.
+        """
         before = self.count(topic)
         process.wait_for(lambda: self.count(topic) > before)
-        time.sleep(self.pace.warm)
+        if warm is None:
+            time.sleep(self.pace.warm)
+        else:
+            warm(process, partial(self.count, topic))
         first = self.count(topic)
         meter = self.meter(process)
         process.wait_for(lambda: meter.seconds >= self.pace.steady)

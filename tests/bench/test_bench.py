@@ -6,17 +6,24 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.bench import capture, enrich
+from tests.bench import capture, enrich, streams
 from tests.bench.__main__ import BENCHMARKS
 from tests.bench.figures import Implausible, Run, compared, delays, percentiles, told
+from tests.bench.java import compiled
 from tests.bench.processes import ROOT, Missing, tool
 from tests.bench.readme import table, written
+from tests.bench.warmth import grows
 
-TOOLS = {"capture": (("wrk", "wrk"), ("nginx", "nginx-light")), "deliver": (("nginx", "nginx-light"),)}
+TOOLS = {
+    "capture": (("wrk", "wrk"), ("nginx", "nginx-light")),
+    "deliver": (("nginx", "nginx-light"),),
+    "streams": (("javac", "default-jdk-headless"),),
+}
 
 
 def _bench(*names: str) -> "subprocess.CompletedProcess[str]":
@@ -38,8 +45,8 @@ def _possible() -> list[str]:
     return names
 
 
-@pytest.mark.faults  # a minute
-@pytest.mark.timeout(400)
+@pytest.mark.faults  # two minutes
+@pytest.mark.timeout(600)
 def test_each_benchmark_tells_one_figure_and_stdout_has_nothing_else() -> None:
     names = _possible()
     done = _bench(*names)
@@ -56,7 +63,7 @@ def test_each_benchmark_tells_one_figure_and_stdout_has_nothing_else() -> None:
 def test_a_benchmark_that_does_not_exist_is_one_line() -> None:
     done = _bench("coffee")
     assert (done.returncode, done.stdout) == (2, "")
-    there = "capture, enrich, deliver, line, tables, isolation, loops"
+    there = "capture, enrich, deliver, line, tables, isolation, loops, streams"
     assert done.stderr == f"bench: there is no benchmark coffee: there are {there}\n"
 
 
@@ -91,6 +98,26 @@ def test_a_figure_is_the_median_of_its_runs_beside_the_baselines_and_the_sum_of_
         "baseline_runs": [6.0, 10.0, 5.0],
         "baseline_spread": 0.833,
     }
+
+
+def test_without_a_compiler_streams_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_words, **_named: None)
+    with pytest.raises(Missing) as told:
+        compiled(streams.SOURCE, streams.JARS, tmp_path)
+    assert str(told.value) == "there is no javac on this machine: apt-get install default-jdk-headless"
+
+
+@pytest.mark.parametrize(
+    ("rates", "still"),
+    [
+        ([50.0, 80.0, 81.0, 79.0], True),  # too few to say
+        ([50.0, 80.0, 100.0, 98.0, 101.0], True),
+        ([50.0, 100.0, 98.0, 0.0, 101.0, 99.0], False),  # a hundredth more is noise
+        ([50.0, 100.0, 98.0, 97.0, 99.0, 103.0], True),
+    ],
+)
+def test_warm_is_who_no_longer_grows_faster(rates: list[float], still: bool) -> None:
+    assert grows(rates) == still
 
 
 class Slow:

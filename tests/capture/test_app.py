@@ -3,8 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import __version__
 from pipeline.capture import counts, owing, segment, serving
-from pipeline.capture.answer import GIF, Rules
+from pipeline.capture.answer import GIF, Request, Response, Rules
 from pipeline.capture.privacy import Privacy
 from pipeline.capture.serving import Capture
 from pipeline.capture.spool import Spool
@@ -31,38 +32,25 @@ KEYS = {"k1": b"k" * 32}
 RULES = Rules(KEYS)
 PIXEL = "/o/" + sign(Link("acme", "p-1", "m-1"), "open", *signing_key(KEYS, "acme"))
 PLACED = Message(HITS, 0, 0, b"acme/p-1", b"{}", None)
-PICTURE = [("Content-Type", "image/gif"), ("Cache-Control", "no-store, no-cache, must-revalidate, max-age=0")]
+PICTURE = (("Content-Type", "image/gif"), ("Cache-Control", "no-store, no-cache, must-revalidate, max-age=0"))
 
 
-class Headers(dict[str, list[str]]):
-    def get(self, key: str, default: Any = None) -> Any:
-        return self[key][0] if key in self else default
-
-    def get_all(self, key: str) -> list[str]:
-        return super().get(key, [])
-
-
-class Scope:
-    method = "GET"
-
-    def __init__(self, path: str, headers: dict[str, list[str]] | None = None, client: str = "[::1]:4711") -> None:
-        self.path = path
-        self.headers = Headers(headers or {})
-        self.client = client
+def a_get(path: str, **more: Any) -> Request:
+    return Request("GET", path, "::1", datetime.now(UTC))._replace(**more)
 
 
 class Reply:
-    """What the application answered."""
+    """What was answered."""
 
     def __init__(self) -> None:
-        self.answers: list[tuple[int, list[tuple[str, str]], bytes]] = []
+        self.answers: list[Response] = []
         self._answered = threading.Event()
 
-    def response_bytes(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
-        self.answers.append((status, list(headers), body))
+    def __call__(self, response: Response) -> None:
+        self.answers.append(response)
         self._answered.set()
 
-    def wait(self) -> tuple[int, list[tuple[str, str]], bytes]:
+    def wait(self) -> Response:
         assert self._answered.wait(SECONDS)
         return self.answers[0]
 
@@ -134,6 +122,12 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+class Running(Capture):
+    """A worker, and the loop it runs on."""
+
+    loop: asyncio.AbstractEventLoop
+
+
 @contextmanager
 def capturing(
     kafka: Memory,
@@ -142,11 +136,11 @@ def capturing(
     rules: Rules = RULES,
     limit: int = 2**30,
     deadline: float = 0.1,
-) -> Iterator[Capture]:
-    """A worker that runs, asked from this thread as from granian's."""
+) -> Iterator[Running]:
+    """A worker that runs, on a thread of its own."""
     spool = Spool(folder / "spool", limit)
-    capture = Capture(kafka, rules, spool, [row()], deadline=deadline)
-    loop = asyncio.new_event_loop()
+    capture = Running(kafka, rules, spool, [row()], deadline=deadline)
+    loop = capture.loop = asyncio.new_event_loop()
     background = loop.create_task(capture.run())
 
     def run() -> None:
@@ -166,36 +160,41 @@ def capturing(
         spool.close()
 
 
-def asked(capture: Capture, *scopes: Scope) -> list[Reply]:
+def hear(capture: Running, request: Request) -> Reply:
+    """Hands it on as a connection does: on the event loop."""
+    reply = Reply()
+    capture.loop.call_soon_threadsafe(capture.hear, request, reply)
+    return reply
+
+
+def asked(capture: Running, *requests: Request) -> list[Reply]:
     """The replies to requests made at once, when all are there."""
-    replies = [Reply() for _ in scopes]
-    for scope, reply in zip(scopes, replies, strict=True):
-        capture.hear(scope, reply)
+    replies = [hear(capture, request) for request in requests]
     for reply in replies:
         reply.wait()
     return replies
 
 
-def said(capture: Capture, path: str) -> tuple[int, bytes]:
-    [reply] = asked(capture, Scope(path))
-    status, _, body = reply.wait()
-    return status, body
+def said(capture: Running, path: str) -> tuple[int, bytes]:
+    [reply] = asked(capture, a_get(path))
+    response = reply.wait()
+    return response.status, response.body
 
 
-def figures(capture: Capture) -> list[str]:
+def figures(capture: Running) -> list[str]:
     """The requests counted, and what else is not 0."""
     lines = said(capture, "/metrics")[1].decode().splitlines()
     return [line.removeprefix("loopwire_capture_") for line in lines if not line.startswith("#") if line[-2:] != " 0"]
 
 
-def counted(capture: Capture) -> list[str]:
+def counted(capture: Running) -> list[str]:
     return [line for line in figures(capture) if line.startswith("requests_total")]
 
 
 def test_a_pixel_is_answered_once_its_hit_is_safe(tmp_path: Path) -> None:
     memory = Memory({HITS: 4})
     with capturing(memory, tmp_path) as capture:
-        [reply] = asked(capture, Scope(PIXEL, {"user-agent": ["Thunderbird"], "referer": ["https://mail.example/"]}))
+        [reply] = asked(capture, a_get(PIXEL, useragent="Thunderbird", referer="https://mail.example/"))
     assert reply.answers == [(200, PICTURE, GIF)]
     [hit] = hits(memory)
     assert hit == Open(id=hit.id, account="acme", profile="p-1", mailing="m-1", at=hit.at, ip="::1",
@@ -205,14 +204,14 @@ def test_a_pixel_is_answered_once_its_hit_is_safe(tmp_path: Path) -> None:
 def test_a_hit_is_keyed_by_account_and_profile(tmp_path: Path) -> None:
     memory = Memory({HITS: 4})
     with capturing(memory, tmp_path) as capture:
-        asked(capture, Scope(PIXEL))
+        asked(capture, a_get(PIXEL))
     assert [message.key() for log in memory.logs[HITS] for message in log] == [b"acme/p-1"]
 
 
 def test_every_hit_has_an_id_of_its_own(tmp_path: Path) -> None:
     memory = Memory({HITS: 4})
     with capturing(memory, tmp_path) as capture:
-        asked(capture, *(Scope(PIXEL) for _ in range(2_500)))
+        asked(capture, *(a_get(PIXEL) for _ in range(2_500)))
     assert len({hit.id for hit in hits(memory)}) == 2_500
 
 
@@ -220,7 +219,7 @@ def test_a_trusted_proxy_tells_the_client(tmp_path: Path) -> None:
     memory = Memory({HITS: 4})
     rules = Rules(KEYS, Privacy("full", read(trusted_proxies="::1").trusted_proxies))
     with capturing(memory, tmp_path, rules=rules) as capture:
-        asked(capture, Scope(PIXEL, {"x-forwarded-for": ["6.6.6.6", "203.0.113.9"]}))
+        asked(capture, a_get(PIXEL, forwarded=("6.6.6.6", "203.0.113.9")))
     assert [hit.ip for hit in hits(memory)] == ["203.0.113.9"]
 
 
@@ -229,7 +228,7 @@ def test_a_hit_that_the_broker_does_not_take_is_answered_once_it_is_on_the_disk(
     kind: type[MemoryProducer], tmp_path: Path
 ) -> None:
     with capturing(Broken(kind), tmp_path) as capture:
-        [reply] = asked(capture, Scope(PIXEL))
+        [reply] = asked(capture, a_get(PIXEL))
         assert reply.answers == [(200, PICTURE, GIF)]
         assert counted(capture) == ['requests_total{kind="open",outcome="spooled"} 1']
         assert capture.waiting == 0
@@ -243,8 +242,8 @@ def test_a_hit_that_neither_takes_is_said_to_be_lost(
 ) -> None:
     monkeypatch.setattr(owing, "PATIENCE_SECONDS", 0.3)
     with capturing(Broken(kind), tmp_path, limit=0) as capture:
-        replies = asked(capture, *(Scope(PIXEL) for _ in range(5)))
-        assert all(reply.answers == [(200, [*PICTURE, ("loopwire-hit", "lost")], GIF)] for reply in replies)
+        replies = asked(capture, *(a_get(PIXEL) for _ in range(5)))
+        assert all(reply.answers == [(200, (*PICTURE, ("loopwire-hit", "lost")), GIF)] for reply in replies)
         assert counted(capture) == ['requests_total{kind="open",outcome="lost"} 5']
         assert capture.waiting == 0
         assert not capture.ready
@@ -254,10 +253,10 @@ def test_a_hit_that_neither_takes_is_said_to_be_lost(
 
 def test_after_a_few_failures_in_a_row_hits_go_straight_to_the_disk(tmp_path: Path) -> None:
     with capturing(Broken(Silent), tmp_path) as capture:
-        asked(capture, *(Scope(PIXEL) for _ in range(FEW)))
+        asked(capture, *(a_get(PIXEL) for _ in range(FEW)))
         produced = len(capture._producer)
         assert produced == FEW
-        [reply] = asked(capture, Scope(PIXEL))
+        [reply] = asked(capture, a_get(PIXEL))
         assert reply.answers == [(200, PICTURE, GIF)]
         assert len(capture._producer) <= produced + 1, "the probe comes from the spool"
 
@@ -270,9 +269,9 @@ def test_an_ack_that_comes_while_the_disk_refuses_saves_the_hit(tmp_path: Path) 
             heard.append(_more["on_delivery"])
 
     with capturing(Broken(Slow), tmp_path, limit=0, deadline=0.01) as capture:
-        capture.hear(Scope(PIXEL), reply := Reply())
+        reply = hear(capture, a_get(PIXEL))
         until(lambda: capture._owing.broker.failures == 1)
-        heard[0](None, PLACED)
+        capture.loop.call_soon_threadsafe(lambda: heard[0](None, PLACED))
         assert reply.wait() == (200, PICTURE, GIF)
 
 
@@ -284,10 +283,10 @@ def test_an_ack_that_comes_after_the_answer_is_counted_and_changes_nothing(tmp_p
             heard.append(_more["on_delivery"])
 
     with capturing(Broken(Slow), tmp_path, deadline=0.01) as capture:
-        [reply] = asked(capture, Scope(PIXEL))
-        heard[0](None, PLACED)
-        assert len(reply.answers) == 1
+        [reply] = asked(capture, a_get(PIXEL))
+        capture.loop.call_soon_threadsafe(lambda: heard[0](None, PLACED))
         assert "late_total 1" in figures(capture)
+        assert len(reply.answers) == 1
         assert counted(capture) == ['requests_total{kind="open",outcome="spooled"} 1']
 
 
@@ -321,12 +320,12 @@ class MoodyProducer(MemoryProducer):
 def test_what_is_spooled_comes_when_the_broker_is_back_under_the_same_ids(tmp_path: Path) -> None:
     moody = Moody()
     with capturing(moody, tmp_path) as capture:
-        asked(capture, *(Scope(PIXEL) for _ in range(300)))
+        asked(capture, *(a_get(PIXEL) for _ in range(300)))
         assert hits(moody) == []
         moody.away = False
         until(lambda: len(hits(moody)) >= 300)
         until(lambda: capture._drain.empty)
-        asked(capture, Scope(PIXEL))
+        asked(capture, a_get(PIXEL))
         assert len(hits(moody)) == len({hit.id for hit in hits(moody)}) == 301
         assert "drained_total 300" in figures(capture)
         assert list((tmp_path / "spool").iterdir()) == []
@@ -334,7 +333,7 @@ def test_what_is_spooled_comes_when_the_broker_is_back_under_the_same_ids(tmp_pa
 
 def test_what_a_dead_worker_spooled_comes_from_the_next(tmp_path: Path) -> None:
     with capturing(Broken(Full), tmp_path) as capture:
-        asked(capture, *(Scope(PIXEL) for _ in range(20)))
+        asked(capture, *(a_get(PIXEL) for _ in range(20)))
     memory = Memory({HITS: 4})
     with capturing(memory, tmp_path):
         until(lambda: len(hits(memory)) == 20)
@@ -346,13 +345,13 @@ def test_losses_are_told_of_at_most_once_a_second(
 ) -> None:
     monkeypatch.setattr(serving, "TICK_SECONDS", 0.001)
     with capturing(Broken(Full), tmp_path, limit=0) as capture:
-        asked(capture, *(Scope(PIXEL) for _ in range(FEW)))
+        asked(capture, *(a_get(PIXEL) for _ in range(FEW)))
 
         def lost() -> list[str]:
             return [line for line in caplog.messages if " hits lost: " in line]
 
-        until(lambda: asked(capture, Scope(PIXEL)) != [] and lost() != [])
-        asked(capture, *(Scope(PIXEL) for _ in range(100)))
+        until(lambda: asked(capture, a_get(PIXEL)) != [] and lost() != [])
+        asked(capture, *(a_get(PIXEL) for _ in range(100)))
         [line] = lost()
         assert line.endswith(" hits lost: Local: Queue full; the spool can't be written: SPOOL_LIMIT is reached")
 
@@ -366,11 +365,9 @@ def test_a_request_that_fails_by_our_fault_is_answered_with_500(
     assert "capture: a request failed" in caplog.messages
 
 
-def test_a_worker_that_ends_closes_its_connections(tmp_path: Path) -> None:
+def test_a_worker_that_ends_is_not_ready(tmp_path: Path) -> None:
     with capturing(Memory({HITS: 4}), tmp_path) as capture:
         capture.drain()
-        [reply] = asked(capture, Scope(PIXEL))
-        assert reply.answers == [(200, [*PICTURE, ("Connection", "close")], GIF)]
         assert said(capture, "/ready") == (503, b"not ready\n")
 
 
@@ -388,10 +385,9 @@ def test_a_worker_is_ready_once_its_disk_or_its_broker_takes_hits(
 
 
 def test_metrics_tell_kinds_and_outcomes(tmp_path: Path) -> None:
-    head = Scope(PIXEL)
-    head.method = "HEAD"
+    head = a_get(PIXEL, method="HEAD")
     with capturing(Memory({HITS: 4}), tmp_path, limit=4711) as capture:
-        asked(capture, Scope(PIXEL), head, Scope("/o/x"), Scope("/c/x"), Scope("/"))
+        asked(capture, a_get(PIXEL), head, a_get("/o/x"), a_get("/c/x"), a_get("/"))
         until(lambda: capture.waiting == 0)
         told = [line for line in figures(capture) if "ack_seconds" not in line]
     assert told == [

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from pipeline.capture.listening import CONNECTIONS, HEADERS_BYTES
+from pipeline.capture.listening import CONNECTIONS
+from pipeline.capture.talking import HEAD_BYTES
 from tests.faults.capturing import MOST_BYTES, Capture, capturing, check, peak_bytes, readers_of
 from tests.faults.readers import until
 
-# Every connection may hold a request's head, and 16 KiB were seen for what granian and the kernel's buffers take.
-MOST_CROWDED_BYTES = MOST_BYTES + CONNECTIONS * (HEADERS_BYTES + 16 * 2**10)
+# Every connection may hold a request's head, and 16 KiB are for what is kept of a connection beside.
+MOST_CROWDED_BYTES = MOST_BYTES + CONNECTIONS * (HEAD_BYTES + 16 * 2**10)
 HURRY = 1_000_000  # no reader rests between two mails
 FROZEN_SECONDS = 10.0
 
@@ -65,7 +66,7 @@ def hoarders(capture: Capture, count: int) -> Iterator[None]:
             one = held.enter_context(socket.create_connection(("127.0.0.1", capture.settings.capture_port)))
             one.setblocking(False)
             with suppress(BlockingIOError):
-                one.send(head + b"a" * (HEADERS_BYTES - len(head) - 100))
+                one.send(head + b"a" * (HEAD_BYTES - len(head) - 100))
         yield
 
 
