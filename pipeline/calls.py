@@ -26,7 +26,8 @@ class Calls:
         self._idle: list[Handle] = []
         self._done: dict[pycurl.Curl, tuple[Handle, Callable[[Answer], None]]] = {}
         self._due = math.inf  # when libcurl wants to be called though nothing happens
-        self._timer: asyncio.TimerHandle | None = None  # for then, or earlier
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = math.inf  # when that comes: then, or earlier
         self._soon: asyncio.Handle | None = None  # where that is now
         self._left: set[int] = set()  # sockets that are looked at once more
         self._heard: dict[int, float] = {}  # when the last answer came of an HTTP/2 connection, by its socket
@@ -70,16 +71,17 @@ class Calls:
             self._soon = self._soon or self._loop.call_soon(self._now)
             return
         self._due = self._loop.time() + milliseconds / 1000 if milliseconds > 0 else math.inf
-        if self._timer is None or self._due < self._timer.when():
+        if self._due < self._timer_at:
             self._set()
 
     def _set(self) -> None:
         if self._timer:
             self._timer.cancel()
+        self._timer_at = self._due
         self._timer = self._loop.call_at(self._due, self._in_time) if self._due < math.inf else None
 
     def _in_time(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, math.inf
         if self._due - self._loop.time() > EARLY_SECONDS:
             self._set()
         else:

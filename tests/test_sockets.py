@@ -9,6 +9,8 @@ import select
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pycurl
 import pytest
@@ -263,6 +265,29 @@ def test_one_ends_in_its_time_though_another_was_to_end_earlier_and_was_answered
         assert 1_200 <= _took(await slow) < 5_000
 
     _run(runner, kind, story)
+
+
+class Hasty(asyncio.SelectorEventLoop):
+    """Its timers come early, and don't know for when they were set: as uvloop's where that is at once."""
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        timer = super().call_at(when - 0.05, callback, *args, context=context)
+        return SimpleNamespace(cancel=timer.cancel)
+
+
+def test_a_timer_that_comes_early_is_set_again(kind: Kind, serve: Callable[..., Server]) -> None:
+    hangs, answers = serve(_endless(b"", b"", 0.02)), serve(OK)
+
+    async def story(calls: Calls) -> None:
+        slow = list[asyncio.Future[Answer]]()
+        for seconds in (2, 1, 0.2):
+            slow.append(_begun(calls, Request(hangs.url(), seconds=seconds)))
+            assert (await _begun(calls, Request(answers.url()))).status == 200
+        took = [_took(one) for one in await asyncio.gather(*slow)]
+        assert [least for one, least in zip(took, (2_000, 1_000, 200), strict=True) if not least <= one < 5_000] == []
+
+    with asyncio.Runner(loop_factory=Hasty) as runner:
+        _run(runner, kind, story)
 
 
 def test_one_that_is_told_and_fails_takes_no_other_along(
