@@ -39,10 +39,14 @@ async def _measured(ground: Ground) -> dict[str, Any]:
     with ExitStack() as ending:
         stages = [ending.enter_context(await asyncio.to_thread(ground.start, stage)) for stage in STAGES]
         line = Line(ground, stages, receiver)
+        await line.warm()
         runs = [await line.run() for _ in range(ground.pace.runs)]
         line.readers.close()
     receiver.close()
-    agree("line: opens and hits", line.opens, ground.count(HITS))
+    if (twice := ground.count(HITS) - line.opens) < 0:
+        raise Implausible(f"line: of {line.opens} opens {-twice} made no hit")
+    if twice:
+        say(f"line: {twice} hits came twice: the broker was late with them, and they came from the disk, too")
     agree("line: POSTs received and attempts", len(receiver.posts), ground.count(ATTEMPTS))
     return delays("line", runs) | {"hits_a_second": HITS_A_SECOND}
 
@@ -57,6 +61,10 @@ class Line:
         self._stages = stages
         self._receiver = receiver
         self._paths = _paths(ground)
+
+    async def warm(self) -> None:
+        """Before all of it, as long as one measured stretch: Java compiles what it runs, and takes a core for it."""
+        await self._opened(self._ground.pace.steady)
 
     async def run(self) -> Run:
         """One measured stretch after its warming up."""
@@ -78,11 +86,21 @@ class Line:
         before = len(self._receiver.posts)
         self.opens += len(some)
         opened = await self.readers.open([path for _, path in some], HITS_A_SECOND)
-        try:
-            await self._receiver.until(before + len(some), ARRIVE_SECONDS)
-        except TimeoutError:
-            raise Implausible(f"line: {len(some)} opens, {len(self._receiver.posts) - before} POSTs") from None
+        await self._come({message for message, _ in some}, before)
         return {message: one for (message, _), one in zip(some, opened, strict=True)}
+
+    async def _come(self, left: set[str], seen: int) -> None:
+        """Returns once each of these messages has its POST; some have two, where the broker was late with a hit."""
+        posts, count = self._receiver.posts, len(left)
+        try:
+            async with asyncio.timeout(ARRIVE_SECONDS):
+                while left:
+                    await self._receiver.until(seen + 1, ARRIVE_SECONDS)
+                    new = posts[seen:]
+                    left.difference_update(map(_message, new))
+                    seen += len(new)
+        except TimeoutError:
+            raise Implausible(f"line: of {count} opens {len(left)} have no POST") from None
 
 
 def _paths(ground: Ground) -> Iterator[tuple[str, str]]:
@@ -94,13 +112,15 @@ def _paths(ground: Ground) -> Iterator[tuple[str, str]]:
         yield message, f"/o/{sign(link, 'open', kid, key)}.gif"
 
 
+def _message(post: Post) -> str:
+    return parse_qs(post.body.decode())["id"][0]
+
+
 def _delays(opened: Mapping[str, Opened], posts: Iterable[Post]) -> list[float]:
-    """ms of each, from its request to its first POST; Implausible unless each open has one."""
+    """ms of each, from its request to its first POST."""
     came: dict[str, float] = {}
     for post in posts:
-        came.setdefault(parse_qs(post.body.decode())["id"][0], post.at)
-    if not came.keys() >= opened.keys():
-        raise Implausible(f"line: {len(opened)} opens, and POSTs of {len(came)}")
+        came.setdefault(_message(post), post.at)
     return [(came[message] - one.sent) * 1000 for message, one in opened.items()]
 
 
