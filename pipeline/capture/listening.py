@@ -33,6 +33,7 @@ class Ear:
         self._listener = listener
         self._connections = connections
         self._talks: set[Talk] = set()
+        self._beginning: set[asyncio.Task[None]] = set()  # the loop alone would let them be collected
         self._accepting = self._stopped = False
         self._closed = asyncio.Event()
         listener.setblocking(False)
@@ -78,7 +79,9 @@ class Ear:
                 return  # else another worker was first, or who came is gone
             talk = Talk(self._hear, self._gone)
             self._talks.add(talk)
-            self._loop.create_task(self._begin(talk, made))
+            task = self._loop.create_task(self._begin(talk, made))
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
 
     async def _begin(self, talk: Talk, made: socket.socket) -> None:
         try:

@@ -65,9 +65,11 @@ class Talk(asyncio.Protocol):
         return self._full or not (self._under_way or self._line)
 
     def end(self) -> None:
-        """Closes it, once what was asked is answered."""
+        """Closes it, once what was asked is answered; at once where the other end does not read."""
         self._ending = True
-        if self._begun and self.waits:
+        if self._full:
+            self.abort()
+        elif self._begun and self.waits:
             self._transport.close()
 
     def abort(self) -> None:

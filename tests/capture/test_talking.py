@@ -408,19 +408,36 @@ def test_who_drips_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         play(story)
 
 
-def test_who_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story(house: House) -> None:
-        sock = socket.create_connection(("127.0.0.1", house.port))
+@contextmanager
+def deaf(house: House) -> Iterator[None]:
+    """A client that asks as long as it can and reads nothing."""
+    with socket.create_connection(("127.0.0.1", house.port)) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.setblocking(False)
         with suppress(BlockingIOError):
             while True:
                 sock.send((get("/now") * 1_000).encode())
-        await house.until(lambda: not house.ear._talks)
-        sock.close()
+        yield
+
+
+def test_who_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(house: House) -> None:
+        with deaf(house):
+            await house.until(lambda: len(house.ear._talks) == 1)
+            await house.until(lambda: not house.ear._talks)
 
     with hurried(monkeypatch):
         play(story)
+
+
+def test_who_does_not_read_holds_nobody_up_at_the_end() -> None:
+    async def story(house: House) -> None:
+        with deaf(house):
+            await house.until(lambda: any(talk._full for talk in house.ear._talks))
+            house.ear.stop()
+            await house.until(lambda: not house.ear._talks)
+
+    play(story)
 
 
 def test_no_more_connections_are_taken_than_may_be_and_the_next_waits() -> None:
