@@ -58,7 +58,10 @@ MAX_ACCOUNT = 40
 MAX_ID = 128
 MAX_IDS_BYTES = 322  # an account of 40 and three ids of 128
 
-_STANDARD = bytes.maketrans(b"-_", b"+/")
+_STANDARD = bytes.maketrans(b"-_+/", b"+/!!")  # "!" is no letter of either alphabet
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LAST = {0: _LETTERS, 2: _LETTERS[::16], 3: _LETTERS[::4]}  # by length: the bits of it that are unused are 0
+_PADDING = {0: b"", 2: b"==", 3: b"="}
 _ACCOUNT_BASE = len(ACCOUNT_SYMBOLS) + 1
 _BASE = len(SYMBOLS) + 1
 _DIGIT = {symbol: at for at, symbol in enumerate(SYMBOLS, 1)}
@@ -213,8 +216,10 @@ def _text(data: bytes) -> str:
 
 def _bytes(text: str) -> bytes:
     """The bytes that `text` spells; none where another text is their canonical spelling."""
+    over = len(text) % 4
+    if not text or over == 1 or text[-1] not in _LAST[over]:
+        return b""
     try:
-        data = binascii.a2b_base64(text.encode().translate(_STANDARD) + b"=" * (-len(text) % 4))
+        return binascii.a2b_base64(text.encode().translate(_STANDARD) + _PADDING[over], strict_mode=True)
     except binascii.Error:
         return b""
-    return data if _text(data) == text else b""
