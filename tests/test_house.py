@@ -329,3 +329,10 @@ def test_the_minimal_settings_can_be_used(monkeypatch: pytest.MonkeyPatch) -> No
     assert list(settings.token_keys(read.token_keys)) == ["1"]
     assert read.admin_key
     assert read.retry_ladder[0] == timedelta(seconds=5)
+
+
+def test_no_pattern_repeats_a_group_possessively() -> None:
+    """Python 3.11.0 to 3.11.4, Debian's among them, ends such a match in the wrong place (cpython 106052)."""
+    wrong = re.compile(r"\)(?:\*|\+|\?|\})\+(?!,)")  # but for a list of letters
+    sources = [path for path in (ROOT / "pipeline").rglob("*.py") if wrong.search(path.read_text())]
+    assert [path.name for path in sources] == []
