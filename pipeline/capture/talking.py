@@ -41,12 +41,13 @@ class _Asked(NamedTuple):
 class Talk(asyncio.Protocol):
     """`hear` gets each request once all of it is there and the one before it is answered; it must raise nothing.
 
-    `gone` hears when the connection is.
+    `gone` hears when the connection is. `peer` is the other end's address.
     """
 
-    def __init__(self, hear: Hear, gone: Callable[["Talk"], None]) -> None:
+    def __init__(self, hear: Hear, gone: Callable[["Talk"], None], peer: str) -> None:
         self._hear = hear
         self._gone = gone
+        self._peer = peer
         self._parser = httptools.HttpRequestParser(self)
         self._line: deque[_Asked] = deque()
         self._under_way: _Asked | None = None
@@ -81,8 +82,6 @@ class Talk(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its class
         self._loop = asyncio.get_running_loop()
         self._begun = True
-        peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if peer else ""  # gone already
         if self._ending:
             transport.close()
 

@@ -473,6 +473,22 @@ def test_once_it_stops_what_is_asked_is_answered_and_nothing_else_is_heard() -> 
     play(story)
 
 
+def test_who_is_gone_before_he_is_taken_has_his_address_still() -> None:
+    house = House(64)
+    with socket.create_connection(("127.0.0.1", house.port)) as gone:
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.sendall(get("/now").encode())
+
+    async def run() -> None:
+        serving = asyncio.ensure_future(house.ear.serve())
+        await house.until(lambda: len(house.heard) == 1)
+        house.ear.stop()
+        await asyncio.wait_for(serving, SECONDS)
+
+    uvloop.run(run())
+    assert [request.peer for request in house.heard] == ["127.0.0.1"]
+
+
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([get("/now").encode(), b"\r\n", b"GET /now HTTP/1.1\r\n"])))
 def test_whatever_comes_it_lives(pieces: list[bytes]) -> None:
     async def story(house: House) -> None:
