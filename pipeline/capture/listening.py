@@ -71,13 +71,13 @@ class Ear:
                 self._accept_no_more()
                 return
             try:
-                made, _ = self._listener.accept()
+                made, peer = self._listener.accept()
             except OSError as failed:
                 if failed.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
                     self._accept_no_more()
                     self._loop.call_later(TICK_SECONDS, self._accept_more)
                 return  # else another worker was first, or who came is gone
-            talk = Talk(self._hear, self._gone)
+            talk = Talk(self._hear, self._gone, peer[0])  # the socket itself can't tell once the other end is gone
             self._talks.add(talk)
             task = self._loop.create_task(self._begin(talk, made))
             self._beginning.add(task)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import NamedTuple, TypeAlias, cast
 from urllib.parse import unquote
@@ -20,12 +20,14 @@ from pipeline.capture.answer import Headers, Request, Response
 
 HEAD_BYTES = 32_768  # a token of 8 KiB, and room for cookies: what a connection may make us hold
 BODY_BYTES = 65_536  # that are read and dropped: One-Click needs 26
+PIECE_BYTES = 4_096  # are read at a time: a request of 18 bytes takes 300 once it is read
 AHEAD = 16  # requests that a connection may send before their answers; then it is not read any further
+IN_A_ROW = 16  # requests of one connection that are heard before others have a turn
 
 Reply: TypeAlias = Callable[[Response], None]
 Hear: TypeAlias = Callable[[Request, Reply], None]
 
-_HEARD = frozenset({b"user-agent", b"referer", b"x-forwarded-for", b"host", b"sec-gpc", b"dnt"})
+_HEARD = frozenset({b"user-agent", b"referer", b"x-forwarded-for", b"host", b"sec-gpc", b"dnt", b"expect"})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n\r\n"
 _KEEP = {"1.1": b"\r\n", "1.0": b"connection: keep-alive\r\n\r\n"}  # by the request's version: 1.0 has to be told
@@ -41,19 +43,22 @@ class _Asked(NamedTuple):
 class Talk(asyncio.Protocol):
     """`hear` gets each request once all of it is there and the one before it is answered; it must raise nothing.
 
-    `gone` hears when the connection is.
+    `gone` hears when the connection is. `peer` is the other end's address.
     """
 
-    def __init__(self, hear: Hear, gone: Callable[["Talk"], None]) -> None:
+    def __init__(self, hear: Hear, gone: Callable[["Talk"], None], peer: str) -> None:
         self._hear = hear
         self._gone = gone
+        self._peer = peer
         self._parser = httptools.HttpRequestParser(self)
         self._line: deque[_Asked] = deque()
         self._under_way: _Asked | None = None
         self._transport: asyncio.Transport
-        self._begun = self._paused = self._full = self._ending = False
+        self._begun = self._paused = self._full = self._ending = self._due = False
+        self._unread = b""
         self._in_head = True
-        self._size = 0  # of the head, or of the body, that comes
+        self._size = 0  # of the head that comes, or of what follows it: chunks' sizes and trailers too
+        self._body = 0
         self._url = b""
         self._found: dict[bytes, bytes] = {}
         self._forwarded: tuple[str, ...] = ()
@@ -62,7 +67,11 @@ class Talk(asyncio.Protocol):
     @property
     def waits(self) -> bool:
         """Whether it is the other end's turn."""
-        return self._full or not (self._under_way or self._line)
+        return self._full or not self._owes
+
+    @property
+    def _owes(self) -> bool:
+        return self._under_way is not None or bool(self._line)
 
     def end(self) -> None:
         """Closes it, once what was asked is answered; at once where the other end does not read."""
@@ -81,29 +90,23 @@ class Talk(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its class
         self._loop = asyncio.get_running_loop()
         self._begun = True
-        peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if peer else ""  # gone already
         if self._ending:
             transport.close()
 
     def connection_lost(self, _why: Exception | None) -> None:
-        self._ending = True
+        self._end_reading()
         self._line.clear()
         self._gone(self)
 
     def data_received(self, data: bytes) -> None:
-        for at in range(0, len(data), HEAD_BYTES):  # in pieces: no head is whole before it was seen to be too long
-            if not self._ending:
-                self._read(data[at : at + HEAD_BYTES])
-        self._next()
-        if len(self._line) > AHEAD and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        if not self._ending:
+            self._unread += data
+            self._next()
 
     def eof_received(self) -> bool:
         """Who asked and closed his half is answered."""
         self._ending = True
-        return not self.waits
+        return self._owes
 
     def pause_writing(self) -> None:
         self._full, self.since = True, time.monotonic()
@@ -120,18 +123,21 @@ class Talk(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
+        if name not in _HEARD or not self._in_head:  # trailers pass proxies that have their say in the head
+            return
+        value = value.rstrip(b" \t")  # httptools leaves it there
         if name == b"x-forwarded-for":
             self._forwarded = (*self._forwarded, _text(value) or "")
-        elif name in _HEARD:
+        else:
             self._found.setdefault(name, value)
-        elif name == b"expect" and value.lower() == b"100-continue" and self.waits:
-            self._transport.write(_CONTINUE)
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._size = False, 0
+        self._in_head, self._size, self._body = False, 0, 0
+        if b"expect" in self._found and self._expects_100() and not self._owes:
+            self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
-        self._size += len(body)
+        self._body += len(body)
 
     def on_message_complete(self) -> None:
         self._in_head, self._size = True, 0
@@ -152,49 +158,73 @@ class Talk(asyncio.Protocol):
         )
         self._line.append(_Asked(request, _KEEP[parser.get_http_version()] if parser.should_keep_alive() else _CLOSE))
 
-    def _read(self, data: bytes) -> None:
-        if self._in_head:
-            self._size += len(data)
+    def _expects_100(self) -> bool:
+        """RFC 9110 10.1.1: in HTTP/1.0 it means nothing."""
+        return self._found[b"expect"].lower() == b"100-continue" and self._parser.get_http_version() == "1.1"
+
+    def _read(self) -> None:
+        """The next piece: no head is whole before it was seen to be too long."""
+        data, self._unread = self._unread[:PIECE_BYTES], self._unread[PIECE_BYTES:]
+        self._size += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:  # what it would become is not spoken here: it is answered as it is
-            self._ending = True
+            self._end_reading()
         except httptools.HttpParserError:
             self._refuse(400)
         if self._in_head and self._size >= HEAD_BYTES:
             self._refuse(431)
-        elif not self._in_head and self._size > BODY_BYTES:
+        elif not self._in_head and (self._body > BODY_BYTES or self._size > BODY_BYTES + HEAD_BYTES):
             self._refuse(413)
 
-    def _next(self) -> None:
-        """Hands on the next request, where there is one and its answer could be sent."""
-        while self._line and self._under_way is None and not self._full:
-            self._under_way = asked = self._line.popleft()
-            self._hear(asked.request, self._answer)
-        if self._paused and not self._line:
-            self._paused = False
-            self._transport.resume_reading()
+    def _end_reading(self) -> None:
+        self._ending = True
+        self._unread = b""
 
-    def _answer(self, response: Response) -> None:
-        """The answer to the request under way, once."""
-        asked, self._under_way = self._under_way, None
-        if asked is None or self._transport.is_closing():
+    def _next(self) -> None:
+        """Hands on the next requests, where there are some and their answers could be sent."""
+        for _ in range(IN_A_ROW):
+            while self._unread and len(self._line) <= AHEAD and not self._ending:
+                self._read()
+            if not self._line or self._under_way is not None or self._full:
+                break
+            self._under_way = asked = self._line.popleft()
+            self._hear(asked.request, partial(self._answer, asked))
+        if self._paused is not bool(self._unread):
+            self._paused = not self._paused
+            if self._paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _turn(self) -> None:
+        self._due = False
+        self._next()
+
+    def _answer(self, asked: _Asked, response: Response) -> None:
+        """The answer to the request under way; to another, which has its own, nothing."""
+        if asked is not self._under_way:
+            return
+        self._under_way = None
+        if self._transport.is_closing():
             return
         end = _CLOSE if self._ending and not self._line else asked.end
         head = _head(response.status, response.headers, len(response.body)) + _date() + end
         self._transport.write(head if asked.request.method == "HEAD" else head + response.body)
         if end is _CLOSE:
+            self._end_reading()
             self._line.clear()
             self._transport.close()
             return
         self.since = time.monotonic()
-        if self._line or self._paused:  # not at once: it may be librdkafka that called, which must not be called now
-            self._loop.call_soon(self._next)
+        if (self._line or self._unread) and not self._due:
+            self._due = True  # not at once: it may be librdkafka that called, which must not be called now
+            self._loop.call_soon(self._turn)
 
     def _refuse(self, status: int) -> None:
         """No request is read any more; what came before is answered first, by the last of them closing it."""
-        self._ending = True
-        if self.waits and not self._transport.is_closing():
+        self._end_reading()
+        if not self._owes and not self._transport.is_closing():
             self._transport.write(_head(status, (), 0) + _date() + _CLOSE)
             self._transport.close()
 

@@ -473,6 +473,138 @@ def test_once_it_stops_what_is_asked_is_answered_and_nothing_else_is_heard() -> 
     play(story)
 
 
+def test_who_sends_ahead_lets_others_have_their_turn() -> None:
+    async def story(house: House) -> None:
+        many, one = await house.connect(), await house.connect()
+        await house.until(lambda: len(house.ear._talks) == 2)
+        many.send(get("/now/many") * 5_000)
+        one.send(get("/now/one"))
+        await one.answer()
+
+    heard = [request.path for request in play(story).heard]
+    assert heard.index("/now/one") < 20 * AHEAD
+
+
+def test_what_is_sent_ahead_is_kept_as_it_came() -> None:
+    """A request that is read takes seventeen times its bytes."""
+
+    async def story(house: House) -> None:
+        client = await house.connect()
+        client.send(get("/owed") + "GET /now HTTP/1.1\r\n\r\n" * 5_000)
+        await house.until(lambda: len(house.owed) == 1)
+        [talk] = house.ear._talks
+        await house.until(lambda: talk._paused)
+        assert len(talk._line) < 20 * AHEAD
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "endless", [b"X: " + b"a" * HEAD_BYTES * 4, b"X-Forwarded-For: a\r\n" * 6_000, b"1;" + b"a" * HEAD_BYTES * 4]
+)
+def test_what_stands_around_a_body_has_an_end_too(endless: bytes) -> None:
+    async def story(house: House) -> None:
+        client = await house.connect()
+        chunks = b"" if endless.startswith(b"1;") else b"0\r\n"
+        client.send(b"POST /now HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + endless)
+        assert (await client.answer())[0] == 413
+
+    assert play(story).heard == []
+
+
+def test_trailers_are_no_headers() -> None:
+    """What a proxy says of its client stands in the head; the client itself may write trailers."""
+
+    async def story(house: House) -> None:
+        client = await house.connect()
+        client.send(
+            "POST /now HTTP/1.1\r\nX-Forwarded-For: 203.0.113.9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+            "X-Forwarded-For: 6.6.6.6\r\nUser-Agent: Trailer\r\nHost: trailer\r\nSec-GPC: 1\r\n\r\n"
+        )
+        await client.answer()
+
+    [request] = play(story).heard
+    assert (request.forwarded, request.useragent, request.host, request.gpc) == (("203.0.113.9",), None, "", False)
+
+
+def test_white_space_around_a_header_is_none_of_it() -> None:
+    """RFC 9110 5.5."""
+
+    async def story(house: House) -> None:
+        client = await house.connect()
+        client.send(get("/now", "Sec-GPC:1 \t", "DNT: 1 ", "User-Agent: Thunderbird ", "X-Forwarded-For: \t "))
+        await client.answer()
+
+    [request] = play(story).heard
+    assert (request.gpc, request.dnt, request.useragent, request.forwarded) == (True, True, "Thunderbird", ("",))
+
+
+def test_an_answer_that_comes_twice_is_not_the_next_request_s() -> None:
+    async def story(house: House) -> None:
+        client = await house.connect()
+        client.send(get("/1") + get("/2"))
+        await house.until(lambda: len(house.owed) == 1)
+        house.owed[0](Response(200, (), b"1"))
+        await house.until(lambda: len(house.owed) == 2)
+        house.owed[0](Response(200, (), b"1 again"))
+        house.owed[1](Response(200, (), b"2"))
+        assert (await client.answer())[2] == b"1"
+        assert (await client.answer())[2] == b"2"
+
+    play(story)
+
+
+@pytest.mark.parametrize("then", ["", "noise\r\n\r\n"])
+def test_who_reads_late_has_his_answers_although_he_closed_his_half_or_sent_noise(then: str) -> None:
+    async def story(house: House) -> None:
+        client = await house.connect()
+        client.send(get("/1") + get("/now"))
+        await house.until(lambda: len(house.owed) == 1)
+        [talk] = house.ear._talks
+        talk.pause_writing()  # as the transport does
+        house.owed.pop()(Response(200, (), b"1"))
+        client.send(then)
+        if not then:
+            client.writing.write_eof()
+        await house.until(lambda: talk._ending)
+        talk.resume_writing()
+        assert [(await client.answer())[2] for _ in range(2)] == [b"1", b"/now"]
+        assert await client.end() == b""
+
+    play(story)
+
+
+def test_who_is_gone_before_he_is_taken_has_his_address_still() -> None:
+    house = House(64)
+    with socket.create_connection(("127.0.0.1", house.port)) as gone:
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.sendall(get("/now").encode())
+
+    async def run() -> None:
+        serving = asyncio.ensure_future(house.ear.serve())
+        await house.until(lambda: len(house.heard) == 1)
+        house.ear.stop()
+        await asyncio.wait_for(serving, SECONDS)
+
+    uvloop.run(run())
+    assert [request.peer for request in house.heard] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_100_is_sent_once_and_never_to_http_1_0(version: str) -> None:
+    """RFC 9110 10.1.1."""
+
+    async def story(house: House) -> None:
+        client = await house.connect()
+        head = get("/now", *["Expect: 100-continue"] * 3, "Content-Length: 1", version=version, method="POST")
+        client.send(head + "a")
+        if version == "1.1":
+            assert await client._reading.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert (await client.answer())[0] == 200
+
+    play(story)
+
+
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([get("/now").encode(), b"\r\n", b"GET /now HTTP/1.1\r\n"])))
 def test_whatever_comes_it_lives(pieces: list[bytes]) -> None:
     async def story(house: House) -> None:
