@@ -17,6 +17,7 @@ CONNECTIONS = 4_096  # a worker's, each with one request at a time; more wait in
 DESCRIPTORS = 128  # that a worker needs beside: brokers, the spool's files, uvloop's own (40 were seen)
 AT_ONCE = 16  # connections that one worker takes before others have a turn
 IDLE_SECONDS = 30.0  # for a whole request, between two of them, and for an answer to be read
+CROWDED_SECONDS = 5.0  # the same while no more connections are taken: who asks has the place of who doesn't
 SWEEP_SECONDS = 1.0
 LEAVING_SECONDS = 1.0  # the workers of a killed parent are still closing their socket
 TICK_SECONDS = 0.1
@@ -100,7 +101,7 @@ class Ear:
 
     def _sweep(self) -> None:
         """Closes connections whose other end keeps us waiting."""
-        late = time.monotonic() - IDLE_SECONDS
+        late = time.monotonic() - (IDLE_SECONDS if len(self._talks) < self._connections else CROWDED_SECONDS)
         for talk in [talk for talk in self._talks if talk.since < late and talk.waits]:
             talk.abort()
         self._loop.call_later(SWEEP_SECONDS, self._sweep)

@@ -457,6 +457,22 @@ def test_no_more_connections_are_taken_than_may_be_and_the_next_waits() -> None:
     play(story, connections=2)
 
 
+def test_who_asks_has_the_place_of_who_keeps_a_connection_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(house: House) -> None:
+        idle, owed = await house.connect(), await house.connect()
+        owed.send(get("/owed"))
+        await house.until(lambda: len(house.ear._talks) == 2)
+        late = await house.connect()
+        late.send(get("/now/late"))
+        assert (await late.answer())[2] == b"/now/late"
+        assert await idle.end() == b""
+        assert len(house.ear._talks) == 2, "whom we keep waiting stays"
+
+    monkeypatch.setattr(listening, "CROWDED_SECONDS", 0.3)
+    monkeypatch.setattr(listening, "SWEEP_SECONDS", 0.05)
+    play(story, connections=2)
+
+
 def test_once_it_stops_what_is_asked_is_answered_and_nothing_else_is_heard() -> None:
     async def story(house: House) -> None:
         idle, half, busy = [await house.connect() for _ in range(3)]
