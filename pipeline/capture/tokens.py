@@ -38,10 +38,10 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipeline.capture.destination import checked
+from pipeline.mac import hmac_sha256
 from pipeline.model.ids import is_account, is_id
 
 Kind = Literal["open", "click", "unsubscribe"]
@@ -199,15 +199,7 @@ def _names(number: int) -> list[str]:
 
 
 def _mac(key: bytes, kind: Kind, head: str) -> str:
-    mac = _keyed(key).copy()
-    mac.update(f"{kind}.{head}".encode())
-    return _text(mac.finalize()[:MAC_BYTES])
-
-
-@lru_cache(maxsize=10_000)
-def _keyed(key: bytes) -> HMAC:
-    """To be copied for each token: hmac.digest looks its algorithm up anew each time, which is half of its work."""
-    return HMAC(key, SHA256())
+    return _text(hmac_sha256(key, f"{kind}.{head}".encode())[:MAC_BYTES])
 
 
 def _text(data: bytes) -> str:

@@ -6,12 +6,10 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import base64
 from collections.abc import Iterable
 from datetime import datetime
-from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
 
+from pipeline.mac import hmac_sha256
 from pipeline.model.loops import Secret, SignatureKind, SigningKey
 
 PREFIX = "whsec_"
@@ -48,12 +46,4 @@ def _signed(key: str, signed: bytes) -> str:
 
 
 def _mac(secret: str, signed: bytes) -> str:
-    mac = _keyed(secret).copy()
-    mac.update(signed)
-    return base64.b64encode(mac.finalize()).decode()
-
-
-@lru_cache(10_000)
-def _keyed(secret: str) -> HMAC:
-    """To be copied for each POST: hmac.digest looks its algorithm up anew each time."""
-    return HMAC(base64.b64decode(secret.removeprefix(PREFIX)), SHA256())
+    return base64.b64encode(hmac_sha256(base64.b64decode(secret.removeprefix(PREFIX)), signed)).decode()
