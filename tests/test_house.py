@@ -331,6 +331,22 @@ def test_the_minimal_settings_can_be_used(monkeypatch: pytest.MonkeyPatch) -> No
     assert read.retry_ladder[0] == timedelta(seconds=5)
 
 
+def test_who_hears_of_a_produced_record_judges_what_he_hears() -> None:
+    """`error is None` alone is no proof that a record is in its topic: see kafka/proof.py."""
+    told = [
+        (path.name, node)
+        for path in (ROOT / "pipeline").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and re.search(r"error: KafkaError \| None, \w+: Message", ast.unparse(node))
+    ]
+    assert len(told) > 6
+    judges = re.compile(r"\b(?:fault|receipt)\(")
+    assert [
+        f"{name}: {node.name}" for name, node in told if not judges.search(ast.unparse(ast.Module(node.body, [])))
+    ] == ["proof.py: fault"]
+
+
 def test_no_pattern_repeats_a_group_possessively() -> None:
     """Python 3.11.0 to 3.11.4, Debian's among them, ends such a match in the wrong place (cpython 106052)."""
     wrong = re.compile(r"\)(?:\*|\+|\?|\})\+(?!,)")  # but for a list of letters

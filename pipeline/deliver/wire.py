@@ -18,9 +18,9 @@ from pipeline.deliver.stage import Post, Sent
 from pipeline.deliver.verdict import Reply
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.outbox import POLL_SECONDS, Outbox
-from pipeline.kafka.proof import fault
+from pipeline.kafka.proof import noted
 from pipeline.kafka.receipt import Receipt, shared
-from pipeline.kafka.seam import Kafka, Message, OnDelivery, Place
+from pipeline.kafka.seam import Kafka, OnDelivery, Place
 from pipeline.outbound import Answer, Guard, Request
 from pipeline.record import Record
 
@@ -103,11 +103,7 @@ class Wire:
     def note(self, record: Record) -> None:
         """Writes what belongs to no delivery."""
         _written(record.topic).inc()
-        self._send(record, self._noted)
-
-    def _noted(self, error: KafkaError | None, message: Message) -> None:
-        if (wrong := fault(error, message)) is not None:
-            self._refuse(wrong)
+        self._send(record, noted(self._refuse))
 
     def _refuse(self, error: KafkaError) -> None:
         self.broken.put_nowait(KafkaException(error))

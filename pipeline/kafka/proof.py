@@ -1,8 +1,10 @@
 """An acknowledgement is proof where it names the record's offset: those that don't, librdkafka made up."""
 
+from collections.abc import Callable
+
 from confluent_kafka import KafkaError
 
-from pipeline.kafka.seam import Message
+from pipeline.kafka.seam import Message, OnDelivery
 
 UNPLACED = KafkaError(KafkaError._INCONSISTENT, "acknowledged without an offset")  # noqa: SLF001
 
@@ -16,3 +18,13 @@ def fault(error: KafkaError | None, message: Message) -> KafkaError | None:
     broker that is about to be the leader, and the second taken. The first is nowhere, and told as delivered.
     """
     return UNPLACED if error is None and message.offset() is None else error
+
+
+def noted(refused: Callable[[KafkaError], None]) -> OnDelivery:
+    """For a record that nobody waits for: `refused` hears where it is not known to be in its topic."""
+
+    def told(error: KafkaError | None, message: Message) -> None:
+        if (wrong := fault(error, message)) is not None:
+            refused(wrong)
+
+    return told

@@ -12,7 +12,7 @@ from math import inf
 from confluent_kafka import KafkaError, TopicPartition
 
 from pipeline import topics
-from pipeline.kafka.proof import fault
+from pipeline.kafka.proof import fault, noted
 from pipeline.kafka.seam import Kafka, Message, OnDelivery, at_hand
 from pipeline.record import Record
 from pipeline.route.errands import Came, Errand, Key
@@ -237,17 +237,13 @@ class Rereads:
         if reread.came != reread.noted:
             reread.noted = reread.came
             if record := reread.errand.passed(reread.came):
-                self._produce(record, self._noted)
+                self._produce(record, noted(self.refused.append))
         return True
 
     def _forget(self, key: Key) -> None:
         if self._turns.get(key[1], (None, 0))[0] == key:
             self._end_turn(key[1])
         del self._rereads[key]
-
-    def _noted(self, error: KafkaError | None, message: Message) -> None:
-        if (wrong := fault(error, message)) is not None:
-            self.refused.append(wrong)
 
     def _paces(self) -> Callable[[Reread], float]:
         """Each errand's deliveries a second; those that only count take no share of their loop's."""

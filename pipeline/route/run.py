@@ -12,9 +12,9 @@ from pipeline import metrics, topics
 from pipeline.kafka.consume import Batch, Feed, Moves, Places
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.mirror import Apply, Mirror
-from pipeline.kafka.proof import fault
+from pipeline.kafka.proof import noted
 from pipeline.kafka.receipt import Receipt
-from pipeline.kafka.seam import Kafka, Message, OnDelivery
+from pipeline.kafka.seam import Kafka, OnDelivery
 from pipeline.model.replays import Replays
 from pipeline.model.standing import Standings
 from pipeline.record import Record
@@ -119,15 +119,11 @@ class Router(Thread):
     def _end_holds(self, partition: int, position: int) -> None:
         """Loops that are well again miss nothing from here on; what they missed is due."""
         for record in self._holds.over(partition, position, self._standings.flows):
-            self._produce(record, self._noted)
+            self._produce(record, noted(self._refused.append))
 
     def _errands(self) -> Iterable[Errand]:
         ours = {place[1]: partial(self._feed.position, place) for place in self._feed.places}
         return errands(self._standings, self._holds, self._replays, ours)
-
-    def _noted(self, error: KafkaError | None, message: Message) -> None:
-        if (wrong := fault(error, message)) is not None:
-            self._refused.append(wrong)
 
     def _produce(self, record: Record, told: OnDelivery) -> None:
         WRITTEN.labels(record.topic).inc()
