@@ -8,15 +8,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import formatdate
-from functools import lru_cache, partial
-from http import HTTPStatus
+from functools import partial
 from typing import NamedTuple, TypeAlias, cast
-from urllib.parse import unquote
 
 import httptools
 
-from pipeline.capture.answer import Headers, Request, Response
+from pipeline.capture.answer import Request, Response
+from pipeline.capture.wording import date_at, head_of, path_of, text_of
 
 HEAD_BYTES = 32_768  # a token of 8 KiB, and room for cookies: what a connection may make us hold
 BODY_BYTES = 65_536  # that are read and dropped: One-Click needs 26
@@ -127,7 +125,7 @@ class Talk(asyncio.Protocol):
             return
         value = value.rstrip(b" \t")  # httptools leaves it there
         if name == b"x-forwarded-for":
-            self._forwarded = (*self._forwarded, _text(value) or "")
+            self._forwarded = (*self._forwarded, text_of(value) or "")
         else:
             self._found.setdefault(name, value)
 
@@ -146,13 +144,13 @@ class Talk(asyncio.Protocol):
             raise ValueError("this is not HTTP/1")
         request = Request(
             parser.get_method().decode(),
-            _path(self._url),
+            path_of(self._url),
             self._peer,
             datetime.now(UTC),
-            _text(found(b"user-agent")),
-            _text(found(b"referer")),
+            text_of(found(b"user-agent")),
+            text_of(found(b"referer")),
             self._forwarded,
-            _text(found(b"host")) or "",
+            text_of(found(b"host")) or "",
             found(b"sec-gpc") == b"1",
             found(b"dnt") == b"1",
         )
@@ -209,7 +207,7 @@ class Talk(asyncio.Protocol):
         if self._transport.is_closing():
             return
         end = _CLOSE if self._ending and not self._line else asked.end
-        head = _head(response.status, response.headers, len(response.body)) + _date() + end
+        head = head_of(response.status, response.headers, len(response.body)) + date_at(int(time.time())) + end
         self._transport.write(head if asked.request.method == "HEAD" else head + response.body)
         if end is _CLOSE:
             self._end_reading()
@@ -225,36 +223,5 @@ class Talk(asyncio.Protocol):
         """No request is read any more; what came before is answered first, by the last of them closing it."""
         self._end_reading()
         if not self._owes and not self._transport.is_closing():
-            self._transport.write(_head(status, (), 0) + _date() + _CLOSE)
+            self._transport.write(head_of(status) + date_at(int(time.time())) + _CLOSE)
             self._transport.close()
-
-
-def _path(url: bytes) -> str:
-    """Percent-decoded. Of `http://host/path`, which only proxies ask for, the path."""
-    if not url.startswith((b"/", b"*")):
-        try:
-            url = httptools.parse_url(url).path or b"/"
-        except httptools.HttpParserError:
-            return ""
-    path = url.partition(b"?")[0].decode("latin-1")
-    return unquote(path) if "%" in path else path
-
-
-def _text(value: bytes | None) -> str | None:
-    """A header's value; one that is not ASCII reads as absent."""
-    return value.decode() if value and value.isascii() else None
-
-
-@lru_cache(256)
-def _head(status: int, headers: Headers, size: int) -> bytes:
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name.lower()}: {value}" for name, value in headers)]
-    return "".join(f"{line}\r\n" for line in (*lines, f"content-length: {size}")).encode("latin-1")
-
-
-def _date() -> bytes:
-    return _dated(int(time.time()))
-
-
-@lru_cache(2)
-def _dated(second: int) -> bytes:
-    return f"date: {formatdate(second, usegmt=True)}\r\n".encode()

@@ -44,10 +44,8 @@ FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 KEEP_SECONDS = 1.0
 SAME_SECONDS = 60.0
-CONSUMER = {
-    "max.poll.interval.ms": 900_000,  # a load may take that long; else the group gives its partitions to another
-}
 AHEAD_KBYTES = {"memory": 32_768, "disk": 8_192}  # librdkafka takes several times that for them
+LOAD_MS = 900_000  # a load may take that long; else the group gives its partitions to another
 SETTLE_SECONDS = 10.0
 STUCK_SECONDS = 3.0  # and no longer than that while nothing is acknowledged: the broker is away
 FAILED_SECONDS = 1.0  # the same where something is never finished, since the worker stops for it
@@ -91,7 +89,7 @@ class Hits(Service):
         self._kafka = kafka
         self._joiner = joiner
         self._batches = batches
-        self._store = settings.table_store
+        self._kept_in = settings.table_store
         # The consumer and the tables belong to one thread; the join and the acknowledgements to the event loop.
         self._thread = ThreadPoolExecutor(1, "hits")
         self._committed_at = self._kept_at = self._asked_at = self._told_at = self._joined_at = 0.0
@@ -180,14 +178,8 @@ class Hits(Service):
         self._mirror.follow_all([topics.TAGS])
         self._mirror.catch_up()
         moves = Moves(self._gain, self._settle, self._lose)
-        self._hits = Feed(
-            self._kafka,
-            "enrich",
-            [topics.HITS],
-            moves,
-            **CONSUMER,
-            **{"queued.max.messages.kbytes": AHEAD_KBYTES[self._store]},
-        )
+        consumer = {"max.poll.interval.ms": LOAD_MS, "queued.max.messages.kbytes": AHEAD_KBYTES[self._kept_in]}
+        self._hits = Feed(self._kafka, "enrich", [topics.HITS], moves, **consumer)
         self._hits.took = COMMIT.observe
         self._leaving.callback(self._hits.close)
         self._loaded, self._joined_at = True, time.monotonic()
@@ -204,7 +196,7 @@ class Hits(Service):
         self._joiner.tables.put_profile(partition, offset, message.key() or b"", message.value())
 
     def _fetch(self) -> list[Work]:
-        batches = self._hits.fetch(AT_ONCE[self._store], FETCH_SECONDS)
+        batches = self._hits.fetch(AT_ONCE[self._kept_in], FETCH_SECONDS)
         for batch in batches:
             self._prepare(batch)
         began = time.time()

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.kafka.admin import Admin
 from tests.customer import Call, Customer
-from tests.story.conftest import Sender, line_settings
-from tests.story.lines import Line, Processes
+from tests.story.conftest import Sender, line_on
+from tests.story.lines import Line
 from tests.story.test_story import fetch, told, until
 
 pytest.importorskip("playwright")
@@ -28,12 +27,8 @@ PATIENCE_MS = 30_000  # as long as a busy machine may take from one stage to the
 @pytest.fixture
 def line(kafka_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """Each stage a process of its own, on the real broker."""
-    settings = line_settings(tmp_path_factory.mktemp("line"), kafka_address)
-    admin = Admin(settings)
-    admin.apply(admin.plan())
-    made = Processes(settings)
-    yield made
-    made.close()
+    with line_on(kafka_address, tmp_path_factory.mktemp("line")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,17 @@ def line_settings(data: Path, kafka: str = "", **more: Any) -> Settings:
     )
 
 
+@contextmanager
+def line_on(kafka: str, data: Path) -> Iterator[Processes]:
+    """Each stage a process of its own, on that Kafka."""
+    told = line_settings(data, kafka)
+    admin = Admin(told)
+    admin.apply(admin.plan())
+    made = Processes(told)
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="package")
 def memory_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     made = Threads(line_settings(tmp_path_factory.mktemp("line")))
@@ -46,12 +58,8 @@ def memory_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
 
 @pytest.fixture(scope="package")
 def broker_line(kafka_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    told = line_settings(tmp_path_factory.mktemp("line"), kafka_address)
-    admin = Admin(told)
-    admin.apply(admin.plan())
-    made = Processes(told)
-    yield made
-    made.close()
+    with line_on(kafka_address, tmp_path_factory.mktemp("line")) as made:
+        yield made
 
 
 @pytest.fixture(params=["memory", "broker"])
