@@ -65,6 +65,7 @@ DOORS = {
 # What a rule may use of the world after all.
 ALLOWED = {
     ("console.directory", "asyncio"): "futures and locks: whoever wrote waits until the picture shows it",
+    ("capture.wording", "http"): "HTTPStatus: the words that belong to a status's number",
     ("console.api", "confluent_kafka"): "KafkaException becomes a problem document",
     ("console.pages.door", "confluent_kafka"): "KafkaException becomes a page",
     ("console.snippets.verify", "time"): "shown to customers, never run here",
