@@ -1,9 +1,7 @@
 """The body of the POST: the same names as a form, as Copernica sends it, or as JSON."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -13,13 +11,17 @@ from pipeline.model.loops import Format
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
-REMEMBERED = 256  # characters of a word that is quoted once, and remembered
 NESTING = frozenset({dict, list, tuple})
 
 _json = msgspec.json.Encoder()
-_plain = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
-_others = re.compile(r"[^A-Za-z0-9_.~-]")
-_quotes = {chr(byte): f"%{byte:02X}" for byte in range(256)} | {" ": "+"}
+Pair = tuple[str, str]
+# What a form writes as it is; what is written before the rest, and what after; what stands between names and values
+# until all of them are quoted.
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~-"
+_WORD = _PLAIN + b"% "
+_PAIR, _NAME = "\x1e", "\x1f"
+_KEPT = _WORD + _PAIR.encode() + _NAME.encode()
+_QUOTES = [(b"%c" % byte, b"%%%02X" % byte) for byte in range(256)]
 
 
 def names(event: Event, fields: Iterable[str] | None = None) -> dict[str, Any]:
@@ -65,10 +67,10 @@ def body_of(told: Mapping[str, Any], form: Format) -> tuple[str, bytes]:
     """Content type and body."""
     if form == "json":
         return JSON, _json.encode(told)
-    pairs: list[str] = []
+    pairs: list[Pair] = []
     for name, value in told.items():
-        _put(pairs, _quoted(name), value)
-    return FORM, "&".join(pairs).encode()
+        _put(pairs, name, value)
+    return FORM, _form(pairs)
 
 
 def array_of(told: Sequence[Mapping[str, Any]]) -> tuple[str, bytes]:
@@ -87,23 +89,23 @@ def _says(value: object) -> bool:
     return value is not None and not isinstance(value, list | dict)
 
 
-def _put(pairs: list[str], name: str, value: object) -> None:
-    """`fields[city]=Utrecht` for a map, `tags[]=a` for a list, to any depth; nothing for a null. `name` is quoted.
+def _put(pairs: list[Pair], name: str, value: object) -> None:
+    """`fields[city]=Utrecht` for a map, `tags[]=a` for a list, to any depth; nothing for a null.
 
     A list of lists or maps is numbered, `orders[0][id]=7`: after `orders[][id]=7` PHP would begin the next item at
     each name.
     """
     if type(value) is str:  # nearly all are
-        pairs.append(f"{name}={_quoted(value)}")
+        pairs.append((name, value))
     elif isinstance(value, dict):
         for key, item in value.items():
-            _put(pairs, f"{name}%5B{_quoted(key)}%5D", item)
+            _put(pairs, f"{name}[{key}]", item)
     elif isinstance(value, list | tuple):
         numbered = not NESTING.isdisjoint(map(type, value))
         for at, item in enumerate(value):
-            _put(pairs, f"{name}%5B{at if numbered else ''}%5D", item)
+            _put(pairs, f"{name}[{at if numbered else ''}]", item)
     elif value is not None:
-        pairs.append(f"{name}={_quoted(_word(value))}")
+        pairs.append((name, _word(value)))
 
 
 def _word(value: object) -> str:
@@ -112,16 +114,22 @@ def _word(value: object) -> str:
     return str(value)
 
 
-def _quoted(word: str) -> str:
-    """As a form has it. Names, user agents, tags and cities come again and again; ids need no quoting."""
-    if _plain(word):
-        return word
-    return _remembered(word) if len(word) <= REMEMBERED else _quote(word)
+def _form(pairs: list[Pair]) -> bytes:
+    """The pairs as a form has them. All are quoted at once: word by word it takes twice as long."""
+    text = _PAIR.join(map(_NAME.join, pairs))
+    if text.count(_NAME) != len(pairs) or text.count(_PAIR) != len(pairs) - 1:  # a customer's own text has them, too
+        return b"&".join(b"=".join(map(_alone, pair)) for pair in pairs)
+    quoted = _quoted(text.encode(), _KEPT).replace(b" ", b"+")
+    return quoted.replace(_PAIR.encode(), b"&").replace(_NAME.encode(), b"=")
 
 
-def _quote(word: str) -> str:
-    """As urllib's quote_plus, which looks at each character and so takes two to three times as long."""
-    return _others.sub(lambda found: _quotes[found[0]], word.encode().decode("latin-1"))
+def _alone(word: str) -> bytes:
+    return _quoted(word.encode(), _WORD).replace(b" ", b"+")
 
 
-_remembered = lru_cache(16_384)(_quote)
+def _quoted(text: bytes, kept: bytes) -> bytes:
+    """As %XX each byte but those that are kept."""
+    text = text.replace(b"%", b"%25")  # first: it stands in what the others become
+    for byte in set(text.translate(None, kept)):
+        text = text.replace(*_QUOTES[byte])
+    return text

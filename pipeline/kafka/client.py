@@ -6,17 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import confluent_kafka
-from confluent_kafka import (
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
-)
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its __all__
     AdminClient,
     ConfigResource,
-    OffsetSpec,
     ResourceType,
 )
 
@@ -32,9 +25,14 @@ QUESTION_SECONDS = 10.0
 # When the leader it knew is gone, librdkafka answers a ListOffsets only at the end of its time; usually it takes 1 ms.
 OFFSETS_SECONDS = 2.0
 SAID_SECONDS = 10.0  # librdkafka repeats itself many times a second
-COMMITTED = IsolationLevel.READ_COMMITTED  # as our readers read: what is not committed was not acknowledged
-# An admin client would know a lost broker as its partitions' leader for 5 minutes, and each ListOffsets take 10 s.
+LATEST, EARLIEST = -1, -2  # as Kafka's ListOffsets has them, in place of a time
+COMMITTED, UNDECIDED = (
+    "read_committed",
+    "read_uncommitted",
+)  # our readers read what is committed: the rest may be undone
+# A client would know a lost broker as its partitions' leader for 5 minutes, and each ListOffsets take 10 s.
 FRESH = {"topic.metadata.refresh.interval.ms": 1000}
+READER = "loopwire-reader"  # a group that nobody is a member of
 RETRY_SECONDS = 0.1
 SPREAD_SECONDS = 3.0  # until every broker knows of a topic that was just made
 PATIENCE_SECONDS = 60.0  # a broker that is away so long is told of by the end of the process
@@ -118,7 +116,7 @@ class Cluster:
         self._settings = settings
         self._prefix = settings.topic_prefix
         self._admin_client: AdminClient | None = None
-        self._askers: dict[str, Consumer] = {}
+        self._askers: dict[tuple[str, str], confluent_kafka.Consumer] = {}
         self._hurried = False
 
     def hurry(self) -> None:
@@ -166,7 +164,7 @@ class Cluster:
 
     def reader(self) -> Consumer:
         config = common(self._settings) | {
-            "group.id": f"{self._prefix}loopwire-reader",  # librdkafka wants one; nothing is committed
+            "group.id": self._prefix + READER,  # librdkafka wants one; nothing is committed
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
@@ -195,11 +193,10 @@ class Cluster:
         return sorted(self.bare(name) for name in known if name.startswith(self._prefix))
 
     def ends(self, places: Iterable[Place], *, undecided: bool = False) -> Offsets:
-        level = IsolationLevel.READ_UNCOMMITTED if undecided else COMMITTED
-        return self._offsets(places, OffsetSpec.latest(), level)  # type: ignore[no-untyped-call]
+        return self._offsets(places, LATEST, UNDECIDED if undecided else COMMITTED)
 
     def starts(self, places: Iterable[Place]) -> Offsets:
-        return self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        return self._offsets(places, EARLIEST)
 
     def identity(self, topic: str) -> str:
         def answered() -> str:
@@ -224,7 +221,7 @@ class Cluster:
 
     def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
         asked = list(places)
-        found = self._offsets(asked, OffsetSpec.for_timestamp(milliseconds))
+        found = self._offsets(asked, milliseconds)
         none = [place for place, offset in found.items() if offset < 0]
         return found | self.ends(none)
 
@@ -239,31 +236,34 @@ class Cluster:
 
         return patiently(answered, lambda: None, self._is_hurried) if asked else {}
 
-    def _asker(self, group: str) -> Consumer:
-        """A consumer that is no member of the group, and asks for its offsets.
+    def _asker(self, group: str, level: str = COMMITTED) -> confluent_kafka.Consumer:
+        """A consumer that is no member of the group, reads nothing, and asks for offsets.
 
-        An admin client's list_consumer_group_offsets would do, but ends the process where the coordinator has just
-        moved (SIGSEGV, librdkafka issue 5040).
+        An admin client would do for both questions, but takes five times the CPU for where topics end, which is asked
+        for each batch; and for a group's offsets it ends the process where the coordinator has just moved (SIGSEGV,
+        librdkafka issue 5040).
         """
-        if group not in self._askers:
-            config = {"group.id": self._prefix + group, "enable.auto.commit": False}
-            self._askers[group] = cast("Consumer", made(confluent_kafka.Consumer, common(self._settings) | config))
-        return self._askers[group]
+        asker = self._askers.get((group, level))  # two threads may ask, and either may want it anew
+        if asker is None:
+            config = {"group.id": self._prefix + group, "enable.auto.commit": False, "isolation.level": level}
+            asker = made(confluent_kafka.Consumer, common(self._settings) | FRESH | config)
+            self._askers[group, level] = asker
+        return asker
 
-    def _offsets(self, places: Iterable[Place], which: OffsetSpec, level: IsolationLevel = COMMITTED) -> Offsets:
-        asked = {TopicPartition(self.full(topic), number): which for topic, number in places}
-        if not asked:
-            return {}
+    def _offsets(self, places: Iterable[Place], time: int, level: str = COMMITTED) -> Offsets:
+        """`time` is LATEST, EARLIEST or Unix milliseconds; -1 is the offset of a time after the last record's."""
+        asked = [TopicPartition(self.full(topic), number, time) for topic, number in places]
 
         def answered() -> Offsets:
-            client = (
-                self._admin
-            )  # held until all is answered: another thread may ask anew, and a dropped client is mute
-            answers = client.list_offsets(asked, isolation_level=level, request_timeout=OFFSETS_SECONDS)
-            ends = {place: answer.result(2 * OFFSETS_SECONDS).offset for place, answer in answers.items()}
-            return {(self.bare(place.topic), place.partition): end for place, end in ends.items()}
+            found = self._asker(READER, level).offsets_for_times(asked, OFFSETS_SECONDS)
+            for wrong in [at.error for at in found if at.error is not None]:
+                raise KafkaException(wrong)
+            return {(self.bare(at.topic), at.partition): at.offset for at in found}
 
-        return patiently(answered, self._ask_anew, self._is_hurried)
+        def anew() -> None:
+            self._askers.pop((READER, level), None)
+
+        return patiently(answered, anew, self._is_hurried) if asked else {}
 
     def _ask_anew(self) -> None:
         """An admin client keeps the leader epochs it learned, and after a broker's restart is refused for ever."""

@@ -1,4 +1,4 @@
-"""The line: how long from an open fetched (its request sent) to its POST received, at 500 hits a second."""
+"""The line: how long from an open fetched (its request sent) to its POST received, at 500 hits a second; and at 200."""
 
 import asyncio
 import gc
@@ -23,6 +23,7 @@ from tests.bench.work import loop, loop_rows
 from tests.story.lines import STAGES
 
 HITS_A_SECOND = 500
+CALM = 200
 LATE_MS = 5.0  # p99 of how late a fetch was sent: above it the pace was not even
 ARRIVE_SECONDS = 60.0
 
@@ -40,7 +41,8 @@ async def _measured(ground: Ground) -> dict[str, Any]:
         stages = [ending.enter_context(await asyncio.to_thread(ground.start, stage)) for stage in STAGES]
         line = Line(ground, stages, receiver)
         await line.warm()
-        runs = [await line.run() for _ in range(ground.pace.runs)]
+        runs = [await line.run(HITS_A_SECOND) for _ in range(ground.pace.runs)]
+        calm = await line.run(CALM)
         line.readers.close()
     receiver.close()
     if (twice := ground.count(HITS) - line.opens) < 0:
@@ -48,7 +50,8 @@ async def _measured(ground: Ground) -> dict[str, Any]:
     if twice:
         say(f"line: {twice} hits came twice: the broker was late with them, and they came from the disk, too")
     agree("line: POSTs received and attempts", len(receiver.posts), ground.count(ATTEMPTS))
-    return delays("line", runs) | {"hits_a_second": HITS_A_SECOND}
+    at_calm = {f"{name}_at_{CALM}": round(value, 2) for name, value in calm.percentiles.items()}
+    return delays("line", runs) | {"hits_a_second": HITS_A_SECOND} | at_calm
 
 
 class Line:
@@ -64,28 +67,28 @@ class Line:
 
     async def warm(self) -> None:
         """Before all of it, as long as one measured stretch: Java compiles what it runs, and takes a core for it."""
-        await self._opened(self._ground.pace.steady)
+        await self._opened(self._ground.pace.steady, HITS_A_SECOND)
 
-    async def run(self) -> Run:
-        """One measured stretch after its warming up."""
+    async def run(self, rate: int) -> Run:
+        """One measured stretch of so many hits a second, after its warming up."""
         pace = self._ground.pace
-        await self._opened(pace.warm)
+        await self._opened(pace.warm, rate)
         gc.collect()
         gc.disable()  # a pause of ours is no delay of theirs
         before, meter = len(self._receiver.posts), self._ground.meter(*self._stages)
-        opened = await self._opened(pace.steady)
+        opened = await self._opened(pace.steady, rate)
         spent = meter.run(len(opened))
         gc.enable()
         told = percentiles(_delays(opened, self._receiver.posts[before:]))
-        say(f"line: p50 {told['p50']:.1f} ms, p95 {told['p95']:.1f}, p99 {told['p99']:.1f}")
+        say(f"line at {rate}/s: p50 {told['p50']:.1f} ms, p95 {told['p95']:.1f}, p99 {told['p99']:.1f}")
         return spent._replace(percentiles=told | {"late_p99": _late(opened)})
 
-    async def _opened(self, seconds: float) -> dict[str, Opened]:
+    async def _opened(self, seconds: float, rate: int) -> dict[str, Opened]:
         """So many seconds of opens, by the id of their message, once their POSTs have come."""
-        some = list(itertools.islice(self._paths, int(seconds * HITS_A_SECOND)))
+        some = list(itertools.islice(self._paths, int(seconds * rate)))
         before = len(self._receiver.posts)
         self.opens += len(some)
-        opened = await self.readers.open([path for _, path in some], HITS_A_SECOND)
+        opened = await self.readers.open([path for _, path in some], rate)
         await self._come({message for message, _ in some}, before)
         return {message: one for (message, _), one in zip(some, opened, strict=True)}
 

@@ -127,7 +127,12 @@ class Application:
             "num.stream.threads": str(way.threads),
             "state.dir": str(ground.folder / "streams"),
         }
-        words = [way.table, way.of, ground.settings.topic_prefix, *(f"{name}={value}" for name, value in properties.items())]
+        words = [
+            way.table,
+            way.of,
+            ground.settings.topic_prefix,
+            *(f"{name}={value}" for name, value in properties.items()),
+        ]
         return Process(java(self._classes, "Streams", words), ground.folder)
 
     @property

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 import pytest
+from hypothesis import example as of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -186,6 +187,7 @@ def test_times_are_told_in_utc(at: str, timestamp: str, time: int) -> None:
         ({"name": "Jané 🌷"}, "fields[name]=Jané 🌷"),
         ({"sign": "a&b=c+d%20;e"}, "fields[sign]=a&b=c+d%20;e"),
         ({"lines": "a\r\nb"}, "fields[lines]=a\r\nb"),
+        ({"a\x1fb": "c\x1ed", "e": "f\x1f"}, "fields[a\x1fb]=c\x1ed&fields[e]=f\x1f"),
         ({"colours": ["red", "blue"]}, "fields[colours][]=red&fields[colours][]=blue"),
         ({"in": {"a": {"b": [1, 2]}}}, "fields[in][a][b][]=1&fields[in][a][b][]=2"),
         ({"o": [{"id": 1, "n": 2}, {"id": 3}]}, "fields[o][0][id]=1&fields[o][0][n]=2&fields[o][1][id]=3"),
@@ -209,5 +211,6 @@ def test_a_form_is_pure_ascii_and_json_is_utf_8() -> None:
 
 
 @given(st.dictionaries(st.text(), st.text(st.characters(codec="utf-8"), max_size=400), max_size=8))
+@of({"a\x1eb": "c", "d\x1fe": "%+ &=\x00\x7f\x1e"})
 def test_a_form_is_as_the_standard_library_writes_it(told: dict[str, str]) -> None:
     assert body_of(told, "form")[1] == urlencode(told).encode()
