@@ -4,7 +4,7 @@ BIN := .venv/bin
 ONCE ?=
 ONLY ?=
 
-.PHONY: demo test check faults bench bench-readme bench-tools schemas screenshots wheel format clean
+.PHONY: demo test check faults chaos bench bench-readme bench-tools schemas screenshots wheel format clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/demo.stamp
@@ -21,6 +21,11 @@ check: .venv/dev.stamp
 
 faults: .venv/dev.stamp
 	$(BIN)/python -m pytest -m faults
+
+# Ten minutes of faults on three brokers; the last line on stdout is what was answered, delivered, duplicated and lost.
+# SECONDS=60 breaks things for a minute, SEED=... repeats a run's order.
+chaos: .venv/dev.stamp
+	@$(BIN)/python -m tests.chaos
 
 # One JSON object a line on stdout, all else on stderr. ONLY="enrich line" runs these; QUICK=1 shows that it works.
 bench: .venv/dev.stamp bench-tools

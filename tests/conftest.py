@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +48,9 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One of them begins."""
+    """One of them begins. A shell that runs us in its background has Ctrl-C ignored, and so would all we start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if told := getattr(config, "workerinput", {}).get("kafka"):
         config.stash[CHOICE] = brokers.Choice(*told)
 

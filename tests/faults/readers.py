@@ -21,12 +21,15 @@ class Readers:
     `signing` is the key's id and the key.
     """
 
-    def __init__(self, port: int, signing: tuple[str, bytes], connections: int, pace: int) -> None:
+    def __init__(
+        self, port: int, signing: tuple[str, bytes], connections: int, pace: int, account: str = "acme"
+    ) -> None:
         self._port = port
         self._signing = signing
         self._connections = connections
         self._pace = pace
-        self._count = 0
+        self._account = account
+        self.asked = 0  # mails, `m-1` and on
         self._ending = False
         self.safe: dict[str, float] = {}  # message -> when it was answered
         self.lost: set[str] = set()
@@ -83,7 +86,7 @@ class Readers:
     async def _opened(self, asking: asyncio.StreamReader, writing: asyncio.StreamWriter) -> bool:
         """Opens the next mail; whether the connection goes on."""
         message, began = self._next(), time.monotonic()
-        token = sign(Link("acme", f"p-{hash(message) % PROFILES}", "spring", message), "open", *self._signing)
+        token = sign(Link(self._account, f"p-{hash(message) % PROFILES}", "spring", message), "open", *self._signing)
         writing.write(f"GET /o/{token}.gif HTTP/1.1\r\nHost: t\r\n\r\n".encode())
         head = (await asking.readuntil(b"\r\n\r\n")).lower()
         try:
@@ -101,8 +104,8 @@ class Readers:
         return b"connection: close" not in head
 
     def _next(self) -> str:
-        self._count += 1
-        return f"m-{self._count}"
+        self.asked += 1
+        return f"m-{self.asked}"
 
 
 def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:

@@ -75,6 +75,16 @@ def kill(broker: Broker) -> None:
         until(lambda: not broker.alive)
 
 
+@contextmanager
+def stopped(broker: Broker) -> Iterator[None]:
+    """SIGSTOP as long as the block runs."""
+    os.kill(broker.pid or 0, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(broker.pid or 0, signal.SIGCONT)
+
+
 def _metadata(brokers: Sequence[Broker]) -> Any:
     running = ",".join(one.bootstrap for one in brokers if one.alive)
     return AdminClient({"bootstrap.servers": running, **QUIET}).list_topics(timeout=20)
