@@ -56,6 +56,8 @@ PASSING = frozenset(
         KafkaError._WAIT_COORD,  # noqa: SLF001
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001 (where brokers are pods, a name goes and comes with its pod)
+        KafkaError._DESTROY_BROKER,  # noqa: SLF001 (it was asked when it left the cluster)
         KafkaError._TIMED_OUT,  # noqa: SLF001
     }
 )

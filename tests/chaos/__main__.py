@@ -143,7 +143,7 @@ class Run:
         for member in self._field.members:
             if not member.alive:
                 self._revived += 1
-                say(f"  {member.name} ended by itself, and is started again")
+                say(f"  {member.name} ended by itself, and is started again: {member.last_words}")
                 member.start()
 
     def _left(self) -> int:

@@ -44,6 +44,11 @@ class Member:
         return says_yes(ready(self.settings, self.stage))
 
     @property
+    def last_words(self) -> str:
+        """The last line of what it said."""
+        return (self._said.read_text(errors="replace").splitlines() or [""])[-1]
+
+    @property
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process is not None and self._process.poll() is None
