@@ -18,6 +18,7 @@ from pipeline.settings import Network
 USER_AGENT = f"loopwire/{__version__}"
 CONNECT_MS = 5_000
 HEADERS_LIMIT = 16_384
+TOO_LARGE = 100  # CURLE_TOO_LARGE, which pycurl has no name for: a header's line that has no end
 LARGE = 65_536  # bytes of a body that an idle handle must not hold on to
 RETRY_AFTER = b"retry-after:"
 
@@ -144,7 +145,7 @@ class Handle:
     def _error(self, code: int, message: str) -> str | None:
         if self._cut and code == pycurl.E_WRITE_ERROR and self._headers <= HEADERS_LIMIT:
             return None
-        if self._headers > HEADERS_LIMIT:
+        if self._headers > HEADERS_LIMIT or code == TOO_LARGE:
             return f"answer's headers are over {HEADERS_LIMIT} bytes"
         if self._refused and code in {pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT}:
             # One of its addresses was tried: what came of that is said first.

@@ -233,8 +233,9 @@ def test_an_endless_answer_ends_at_the_limit(call: Call, serve: Callable[..., Se
         _says(b"HTTP/1.1 200 OK\r\n" + b"X-Flood: 0123456789\r\n" * 1000 + b"Content-Length: 2\r\n\r\nok"),
         _says(b"HTTP/1.1 200 OK\r\nX-Flood: " + b"0" * 20_000 + b"\r\nContent-Length: 2\r\n\r\nok"),
         _endless(b"HTTP/1.1 200 OK\r\n", b"X-Flood: 0123456789\r\n"),
+        _endless(b"HTTP/1.1 200 OK\r\nX-Flood: ", b"0" * 100_000),
     ],
-    ids=["many", "long", "endless"],
+    ids=["many", "long", "endless", "endless line"],
 )
 def test_a_flood_of_headers_is_an_error(call: Call, serve: Callable[..., Server], behave: Behave) -> None:
     answer = call(Request(serve(behave).url()), OPEN)
