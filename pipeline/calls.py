@@ -24,12 +24,13 @@ class Calls:
         self._guard = guard
         self._loop = asyncio.get_running_loop()
         self._idle: list[Handle] = []
-        self._done: dict[pycurl.Curl, tuple[Handle, Callable[[Answer], None]]] = {}
+        self._done: dict[pycurl.Curl, tuple[Handle, str, Callable[[Answer], None]]] = {}
         self._due = math.inf  # when libcurl wants to be called though nothing happens
         self._timer: asyncio.Handle | None = None
         self._timer_at = math.inf  # when that comes: then, or earlier
         self._soon: asyncio.Handle | None = None  # where that is now
         self._left: set[int] = set()  # sockets that are looked at once more
+        self._http2: set[str] = set()  # addresses that were answered over it
         self._heard: dict[int, float] = {}  # when the last answer came of an HTTP/2 connection, by its socket
         self._sockets = sockets(self._loop, self._act)
         self._multi = pycurl.CurlMulti()
@@ -47,7 +48,9 @@ class Calls:
             self._idle.append(handle)
             self._loop.call_soon(done, Answer(error=refused))
             return
-        self._done[handle.curl] = handle, done
+        # Over HTTP/2 what is sent once more is mostly what the server says it did not look at (REFUSED_STREAM, GOAWAY).
+        handle.repeats = request.body is None or request.url in self._http2
+        self._done[handle.curl] = handle, request.url, done
         self._multi.add_handle(handle.curl)  # libcurl sets its timer to 0, which starts it
 
     def close(self) -> None:
@@ -104,9 +107,10 @@ class Calls:
     def _finish(self, curl: pycurl.Curl, code: int = 0, message: str = "") -> None:
         if curl not in self._done:
             return  # the one before closed all
-        handle, done = self._done.pop(curl)
+        handle, url, done = self._done.pop(curl)
         answer = handle.answer(code, message)
         if curl.getinfo(pycurl.INFO_HTTP_VERSION) > pycurl.CURL_HTTP_VERSION_1_1:
+            self._http2.add(url)
             self._leave(curl.getinfo(pycurl.ACTIVESOCKET))
         elif code == pycurl.E_OPERATION_TIMEDOUT:
             self._doubt(curl.getinfo(pycurl.ACTIVESOCKET), answer.timings.total / 1000)

@@ -82,6 +82,8 @@ class Handle:
         self._refused: str | None = None
         self._tried = False
         self._retry_after: str | None = None
+        self._asked = 0
+        self.repeats = True  # libcurl may send a request once more by itself
         self.curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
@@ -95,6 +97,7 @@ class Handle:
         curl.setopt(pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where())
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, CONNECT_MS)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        curl.setopt(pycurl.PREREQFUNCTION, self._ask)
         curl.setopt(pycurl.WRITEFUNCTION, self._take_body)
         curl.setopt(pycurl.HEADERFUNCTION, self._take_header)
 
@@ -103,7 +106,7 @@ class Handle:
         self._body.clear()
         self._headers, self._limit, self._cut = 0, request.limit, False
         self._refused = self._retry_after = None
-        self._tried = False
+        self._tried, self._asked = False, 0
         if wrong := _unfit(request.url, self._guard):
             return wrong
         try:
@@ -147,6 +150,8 @@ class Handle:
             return None
         if self._headers > HEADERS_LIMIT or code == TOO_LARGE:
             return f"answer's headers are over {HEADERS_LIMIT} bytes"
+        if self._asked > 1 and code == pycurl.E_ABORTED_BY_CALLBACK:
+            return "the server ended a kept connection without an answer"
         if self._refused and code in {pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT}:
             # One of its addresses was tried: what came of that is said first.
             return f"{message or 'no connection'} ({self._refused})" if self._tried else self._refused
@@ -160,6 +165,14 @@ class Handle:
             return int(pycurl.SOCKET_BAD)
         self._tried = True
         return Opened(socket.socket(address.family, address.socktype, address.protocol))
+
+    def _ask(self, *_where: object) -> int:
+        """Before each request: libcurl makes up to five more where a kept connection ended without an answer.
+
+        The server may have had the first, and no attempt would tell of the others.
+        """
+        self._asked += 1
+        return int(pycurl.PREREQFUNC_OK if self.repeats or self._asked == 1 else pycurl.PREREQFUNC_ABORT)
 
     def _take_body(self, data: bytes) -> int:
         room = self._limit - len(self._body)

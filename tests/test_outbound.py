@@ -415,6 +415,33 @@ def test_a_server_that_does_not_answer_says_how(
     assert answer.status == status
 
 
+@pytest.mark.parametrize("ends", [_resets, _closes_after(b"")], ids=["reset", "nothing"])
+def test_a_post_is_made_once_also_where_a_kept_connection_ends_without_an_answer(
+    serve: Callable[..., Server], ends: Behave
+) -> None:
+    """libcurl would make it again at once, five times: POSTs that no attempt tells of."""
+
+    def answers_what_is_well(connection: socket.socket, request: bytes, over: threading.Event) -> None:
+        (_says(OK) if request.endswith(b"well") else ends)(connection, request, over)
+
+    server = serve(answers_what_is_well)
+
+    async def story() -> list[Answer]:
+        calls, answers = Calls(OPEN), list[Answer]()
+        for burst in ([b"well"] * 6, [b"ill"], [b"well"]):
+            waiting = [asyncio.get_running_loop().create_future() for _ in burst]
+            for body, answered in zip(burst, waiting, strict=True):
+                calls.start(Request(server.url(), body), answered.set_result)
+            answers += await asyncio.gather(*waiting)
+        calls.close()
+        return answers
+
+    *well, ill, after = asyncio.run(story())
+    assert [one.status for one in [*well, after]] == [200] * 7
+    assert (ill.status, ill.error) == (None, "the server ended a kept connection without an answer")
+    assert len(server.requests) == 8
+
+
 def test_where_nobody_listens_the_error_says_so(call: Call) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
