@@ -24,7 +24,7 @@ from pipeline.deliver.verdict import Dead
 from pipeline.deliver.world import World
 from pipeline.model.deliveries import Delivery, Outcome
 from pipeline.model.lanes import LaneNow
-from pipeline.model.standing import Standings
+from pipeline.model.standing import Standing, Standings
 from pipeline.record import Record
 
 LONGEST_SLEEP = 5.0  # a clock that is set takes effect within it
@@ -39,6 +39,7 @@ class Dispatch(Generic[Mark]):
         self._ladder = ladder
         self._unseal = unseal
         self._failures = Failures(standings)
+        self._ended: dict[str, int] = {}  # loop -> the epoch in which an answer disabled it
         self._roster = Roster[Mark](standings)
         self._holding = Holding(ladder, self._roster)
         self._backlogs: defaultdict[Place, Backlog[Mark]] = defaultdict(Backlog)
@@ -91,6 +92,8 @@ class Dispatch(Generic[Mark]):
         lane.answered(job, job.past, sent.reply, job.began, tick)
         self.room.give(job.quick)
         records = judged(post, sent, self._ladder, self._failures, self._world.now())
+        if any(record.topic == topics.LOOP_STATES and record.key == loop.encode() for record in records):
+            self._ended[loop] = post.loop.epoch
         attempt_line.tell(post, sent, records, lane, tick)
         self._end(job, records)
         if lane.closed(tick):
@@ -230,13 +233,20 @@ class Dispatch(Generic[Mark]):
         step = (
             onward(delivery, self._ladder, now)
             or self._behind(job, delivery)
-            or prepared(delivery, self._standings.get(delivery.loop), now, self._unseal)
+            or prepared(delivery, self._standing(delivery.loop), now, self._unseal)
         )
         if isinstance(step, Post):
             self._world.post(job, step)
             return
         self._leave(lane, job)
         self._end(job, self._without_post(delivery, step))
+
+    def _standing(self, loop: str) -> Standing | None:
+        """How the loop stands. What an answer made of it holds at once, not when it is read back from the topic."""
+        standing = self._standings.get(loop)
+        if standing is not None and standing.state == "active" and self._ended.get(loop) == standing.loop.epoch:
+            return standing._replace(state="disabled")
+        return standing
 
     def _leave(self, lane: Lane[Job[Mark]], job: Job[Mark]) -> None:
         lane.gave_up(job, job.past)

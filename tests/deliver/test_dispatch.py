@@ -436,10 +436,20 @@ def test_a_410_disables_the_loop_and_what_waits_is_held(world: World) -> None:
     assert _topics(world.ended[0]) == ["attempts", "deliveries-dead", "loop-states", "events"]
     assert _value(world.ended[0][2])["reason"] == "gone"
     assert (job.mark, post.loop.id) == (0, "gone")
+    assert (_topics(world.ended[1]), world.posts) == (["deliveries-retry-5s"], {}), "before the state is read"
     world.standings.put_state(0, b"gone", msgspec.json.encode(state))
     (mark,) = world.take(_delivery("gone", "3"))
-    world.answer(1, 410)  # it was under way before the state was read
     assert _topics(world.ended[mark]) == ["deliveries-retry-5s"]
+
+
+def test_a_loop_that_was_verified_anew_gets_what_came_since_its_410(world: World) -> None:
+    world.loop("gone", max_in_flight=2, epoch=1)
+    world.take(*_many(2, "gone"))
+    world.answer(0, 410)
+    world.loop("gone", max_in_flight=2, epoch=2)
+    world.answer(1, 410)  # to what was sent before: the verification is newer
+    (mark,) = world.take(_delivery("gone", "3"))
+    assert mark in world.posts
 
 
 def test_a_deep_backlog_pauses_its_partition_until_it_is_short(world: World) -> None:
