@@ -50,18 +50,20 @@ _stamps = msgspec.json.Decoder(Stamps)
 def change_of(message: Message, before: Tail | None, origin: str | None) -> Record | None:
     """The event of one record of `profiles`, for the same partition number of `events`, or a dead letter.
 
-    None where the record changes nothing, or can't be read.
+    None where the record changes nothing. One that can't be read is passed over by the table, too.
 
     `before` is the row it replaces, as the table has it; None where there is none, or none any more: what compaction
     took is not known. The event's id is a function of where the record stands, so a change told twice is one event.
     """
     try:
         after = _of(profile_tail(message.key() or b"", value)) if (value := message.value()) is not None else None
-    except UnreadableError:
-        return None  # the table passes it over as well
+    except UnreadableError as wrong:
+        return dead(topics.HITS_DEAD, topics.PROFILES, message, str(wrong))
     old = None if before is None else _of(before)
     if after == old:
         return None
+    if not all(_owner(message)):
+        return dead(topics.HITS_DEAD, topics.PROFILES, message, "key: is not ACCOUNT/PROFILE")
     event = _event(message, old, after, origin)
     if len(event) > LARGEST_EVENT:
         return dead(topics.HITS_DEAD, topics.PROFILES, message, f"event: would be {len(event)} bytes")
@@ -69,7 +71,7 @@ def change_of(message: Message, before: Tail | None, origin: str | None) -> Reco
 
 
 def _event(message: Message, old: Known | None, new: Known | None, origin: str | None) -> bytes:
-    account, _, profile = (message.key() or b"").decode(errors="replace").partition("/")
+    account, profile = _owner(message)
     was, is_ = (old.flat if old else {}), (new.flat if new else {})
     known = new or old or Known()
     event = Event(
@@ -86,6 +88,12 @@ def _event(message: Message, old: Known | None, new: Known | None, origin: str |
         origin=origin,
     )
     return _json.encode(event)
+
+
+def _owner(message: Message) -> tuple[str, str]:
+    """Account and profile, as the key says."""
+    account, _, profile = (message.key() or b"").decode(errors="replace").partition("/")
+    return account, profile
 
 
 def _is_old(message: Message) -> bool:

@@ -61,8 +61,6 @@ FLAT = {"email": "jane@mail.example", "city": "Utrecht", "visits": 3, "interests
         (JANE, JANE | {"interests": []}, ("update", None, {"interests": ["tea"]})),
         (JANE, None, ("delete", None, FLAT)),
         (None, None, None),
-        (JANE, b"{", None),
-        (JANE, JANE | {"id": "joe"}, None),
     ],
 )  # fmt: skip
 def test_what_changed_and_what_it_was(
@@ -97,6 +95,29 @@ def test_a_change_told_twice_is_one_event_and_another_is_another() -> None:
     ids = [json.loads((record and record.value) or b"")["id"] for record in records]
     assert ids[0] == ids[1] != ids[2]
     assert ids[0][:13] == f"{1_774_000_000_123:012x}"[:8] + "-" + f"{1_774_000_000_123:012x}"[8:]
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        (b"{", "value: Input data was truncated"),
+        (JANE | {"id": "joe"}, "key: is shop/jane, but the value is of shop/joe"),
+    ],
+)
+def test_one_that_can_t_be_read_is_a_dead_letter(after: dict[str, Any] | bytes, reason: str) -> None:
+    came = message(after)
+    record = change_of(came, profile_tail(KEY, json.dumps(JANE).encode()), None)
+    assert record is not None
+    assert (record.topic, record.key, record.value) == ("hits-dead", KEY, came.value())
+    assert dict(record.headers) == {
+        "reason": reason.encode(), "topic": b"profiles", "partition": b"3", "offset": b"7"}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [b"", b"jane", b"shop/", b"/jane"])
+def test_one_whose_key_names_nobody_is_a_dead_letter(key: bytes) -> None:
+    record = change_of(Message("profiles", 3, 7, key, b'{"email":"jane@mail.example"}', None), None, None)
+    assert record is not None
+    assert (record.topic, dict(record.headers)["reason"]) == ("hits-dead", b"key: is not ACCOUNT/PROFILE")
 
 
 def test_one_that_is_too_large_for_an_event_is_a_dead_letter() -> None:
