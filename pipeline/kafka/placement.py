@@ -21,7 +21,8 @@ def check_placement(kafka: Kafka, owned: Mapping[str, Owned]) -> None:
     """Looks at the last records of each partition of the topics; KafkaException where most of a partition's are astray.
 
     `owned` says for each topic whether a record's key is what it should be: others don't count. A single one that is
-    astray among others is said, and left to who reads it. What can't be read within 10 s passes; empty topics do.
+    astray among others is said, and left to who reads it; what a null erased since is none. What can't be read within
+    10 s passes; empty topics do.
     """
     counts = kafka.partitions(list(owned))
     ends = kafka.ends([(name, number) for name, count in counts.items() for number in range(count)])
@@ -39,7 +40,8 @@ def check_placement(kafka: Kafka, owned: Mapping[str, Owned]) -> None:
 def _line(topic: str, partition: int, key: bytes, right: int) -> str:
     return (
         f"{topic} [{partition}] holds the key {key.decode(errors='replace')}, which murmur2 places into [{right}]:"
-        " whoever writes it must use librdkafka's partitioner=murmur2_random (Java's default), then write it again"
+        " whoever writes it must use librdkafka's partitioner=murmur2_random (Java's default), then write it again;"
+        f" a null under the key takes away what is in [{partition}]"
     )
 
 
@@ -52,8 +54,11 @@ def _sample(kafka: Kafka, ends: Offsets, owned: Mapping[str, Owned]) -> dict[Pla
         reader.incremental_assign([TopicPartition(kafka.full(place[0]), place[1], max(0, end - SAMPLE))
                                    for place, end in ends.items()])  # fmt: skip
         for place, message in _until(kafka, reader, ends):
-            if owned[place[0]](message):
-                found[place].append(message.key() or b"")
+            key = message.key() or b""
+            if message.value() is None:
+                found[place] = [one for one in found[place] if one != key]
+            elif owned[place[0]](message):
+                found[place].append(key)
     finally:
         reader.close()
     return found

@@ -31,9 +31,9 @@ def kafka(request: pytest.FixtureRequest) -> Kafka:
 def put(kafka: Kafka) -> Put:
     producer = kafka.producer()
 
-    def put(topic: str, partition: int = -1, keys: int = 1, key: bytes = KEY) -> None:
+    def put(topic: str, partition: int = -1, keys: int = 1, key: bytes = KEY, value: bytes | None = b"{}") -> None:
         for _ in range(keys):
-            producer.produce(kafka.full(topic), b"{}", key, partition)
+            producer.produce(kafka.full(topic), value, key, partition)
         assert producer.flush(30) == 0
 
     return put
@@ -58,7 +58,8 @@ def test_a_topic_that_is_placed_otherwise_is_refused_with_one_line(kafka: Kafka,
         _check(kafka)
     assert refused.value.args[0].str() == (
         f"{kafka.full('profiles')} [{WRONG}] holds the key shop/jane, which murmur2 places into [{RIGHT}]: whoever"
-        " writes it must use librdkafka's partitioner=murmur2_random (Java's default), then write it again"
+        " writes it must use librdkafka's partitioner=murmur2_random (Java's default), then write it again;"
+        f" a null under the key takes away what is in [{WRONG}]"
     )
 
 
@@ -68,6 +69,16 @@ def test_the_last_records_decide_so_that_what_was_written_again_passes(kafka: Ka
     with pytest.raises(KafkaException):
         _check(kafka)
     put(topics.PROFILES, RIGHT, keys=SAMPLE)
+    _check(kafka)
+
+
+def test_what_was_erased_where_it_is_astray_counts_no_more(kafka: Kafka, put: Put) -> None:
+    """In a partition where little is written nothing else would end it."""
+    put(topics.PROFILES, WRONG)
+    with pytest.raises(KafkaException):
+        _check(kafka)
+    put(topics.PROFILES, RIGHT)
+    put(topics.PROFILES, WRONG, value=None)
     _check(kafka)
 
 
