@@ -38,8 +38,11 @@ class Ladder:
         return self._rungs[min(holds, len(self._rungs) - 1)]
 
     def longest(self, topic: str) -> float:
-        """Seconds that nothing in the topic has to wait longer than, as far as that is known."""
-        return self._longest.get(topic, inf)
+        """Seconds that nothing in the topic has to wait longer than, as far as that is known: an old ladder's is not.
+
+        Only retry topics are waited in: what says so elsewhere is nobody's, and must not hold up what is behind it.
+        """
+        return self._longest.get(topic, inf) if topic.startswith(topics.DELIVERIES_RETRY) else 0.0
 
     def first(self, now: float, due: float) -> Wait:
         """The first retry topic, whatever `due` is: from there a longer wait goes on as any other."""

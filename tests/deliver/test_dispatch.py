@@ -33,6 +33,8 @@ from tests.examples import example, raw
 NOW = 1_773_998_101.3
 EVENT = msgspec.Raw(raw("event.v1", "click"))
 HERE: Place = ("deliveries", 3)
+RETRY: Place = ("deliveries-retry-5s", 3)
+OLD: Place = ("deliveries-retry-2h", 3)  # of an earlier ladder
 
 
 class World:
@@ -170,7 +172,8 @@ def test_a_record_that_held_no_delivery_ends_with_its_dead_letter(world: World) 
 
 
 def test_a_head_that_is_not_due_waits_and_nothing_behind_passes_it(world: World) -> None:
-    world.take(_delivery(due=NOW + 3, leaves=NOW + 3), _delivery(due=NOW + 1, leaves=NOW + 1), _delivery())
+    soon = _delivery(due=NOW + 1, leaves=NOW + 1)
+    world.take(_delivery(due=NOW + 3, leaves=NOW + 3), soon, _delivery(), place=RETRY)
     world.advance(2.9)
     assert (world.begun, world.posted) == ([], [])
     world.advance(0.2)
@@ -178,12 +181,19 @@ def test_a_head_that_is_not_due_waits_and_nothing_behind_passes_it(world: World)
 
 
 def test_another_partition_does_not_wait_for_it(world: World) -> None:
-    world.take(_delivery(leaves=NOW + 3), place=("deliveries-retry-5s", 3))
+    world.take(_delivery(leaves=NOW + 3), place=RETRY)
     assert world.take(_delivery()) == world.posted
 
 
+@pytest.mark.parametrize("topic", ["deliveries", "replays", "batches"])
+def test_only_retry_topics_are_waited_in_whatever_a_record_says(world: World, topic: str) -> None:
+    """It would hold up all that is behind it in its partition, for ever."""
+    marks = world.take(_delivery(leaves=1e308), _delivery(), place=(topic, 3))
+    assert world.posted == marks
+
+
 def test_a_clock_that_is_set_takes_effect_within_five_seconds(world: World) -> None:
-    world.take(_delivery(leaves=NOW + 3600))
+    world.take(_delivery(leaves=NOW + 3600), place=OLD)
     world.advance(1)
     world.clock += 3600  # set, no timer is told
     world._timers = [(at + 3600, ticket, do) for at, ticket, do in world._timers]
@@ -454,9 +464,9 @@ def test_a_loop_that_was_verified_anew_gets_what_came_since_its_410(world: World
 
 def test_a_deep_backlog_pauses_its_partition_until_it_is_short(world: World) -> None:
     world.loop("one", max_in_flight=1)
-    world.take(_delivery("one", leaves=NOW + 1), *_many(HIGH - 2, "one"))
+    world.take(_delivery("one", leaves=NOW + 1), *_many(HIGH - 2, "one"), place=RETRY)
     assert world.paused == []
-    world.take(_delivery("one", "more"))
+    world.take(_delivery("one", "more"), place=RETRY)
     assert world.paused == [True]
     world.advance(1.1)
     assert world.paused == [True, False]
@@ -497,9 +507,9 @@ def test_what_waits_in_a_lane_of_a_lost_partition_is_given_up_by_a_sweep_at_once
 
 
 def test_a_partition_that_comes_back_begins_afresh(world: World) -> None:
-    world.take(_delivery(leaves=NOW + 3))
-    world.dispatch.forget([HERE])
-    (mark,) = world.take(_delivery(leaves=NOW + 3))
+    world.take(_delivery(leaves=NOW + 3), place=RETRY)
+    world.dispatch.forget([RETRY])
+    (mark,) = world.take(_delivery(leaves=NOW + 3), place=RETRY)
     world.advance(3)
     assert (world.begun, world.posted) == ([mark], [mark])
 
