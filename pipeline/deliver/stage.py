@@ -57,7 +57,8 @@ def read(message: Message, source: str) -> Delivery | Record:
     try:
         return checked(_delivery.decode(message.value() or b""))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-        letter = dead(topics.DELIVERIES_DEAD, source, message, f"value: {wrong}")
+        why = "is null, which no delivery is" if message.value() is None else wrong
+        letter = dead(topics.DELIVERIES_DEAD, source, message, f"value: {why}")
         # The topic is compacted: a key of its own, and a value, or the next one would take its place.
         key = f"{(message.key() or b'').decode(errors='replace')}/{source}-{message.partition()}-{message.offset()}"
         return letter._replace(key=key.encode(), value=letter.value or b"null")

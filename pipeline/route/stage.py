@@ -24,7 +24,9 @@ def outcome(message: Message, standings: Standings, holds: Holds) -> list[Record
 
     A loop that is paused or disabled, or only fails, misses it: that is a stretch of offsets, not a copy of each event.
     """
-    value = message.value() or b""
+    value = message.value()
+    if value is None:
+        return [dead(topics.HITS_DEAD, topics.EVENTS, message, "value: is null, which no event is")]
     if len(value) > LARGEST_EVENT:
         return [dead(topics.HITS_DEAD, topics.EVENTS, message, f"value: is {len(value)} bytes, over {LARGEST_EVENT}")]
     try:

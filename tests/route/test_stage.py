@@ -120,7 +120,7 @@ def test_what_an_event_holds_beside_what_decides_passes_untouched() -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (None, b"value: Input data was truncated"),
+        (None, b"value: is null, which no event is"),
         (b"", b"value: Input data was truncated"),
         (b"[]", b"value: Expected `object`, got `array`"),
         (b'{"type":"open","account":"shop"}', b"value: Object missing required field `id`"),
