@@ -30,7 +30,11 @@ def batch(deliveries: Sequence[Delivery], source: str, offsets: list[int]) -> De
 
 
 def checked(delivery: Delivery) -> Delivery:
-    """The delivery, where it can be taken apart; msgspec.ValidationError where it can't."""
+    """The delivery, where it can be taken apart, and headers named by its ids; msgspec.ValidationError where not."""
+    if not delivery.id or not all(
+        word.isascii() and word.isprintable() for word in (delivery.id, delivery.replay or "")
+    ):
+        raise msgspec.ValidationError(f"its id or its replay is none: {delivery.id!r}, {delivery.replay!r}")
     if delivery.more or delivery.offsets:
         count = len([_id(event) for event in delivery.events])
         if delivery.offsets and len(delivery.offsets) != count:

@@ -185,6 +185,8 @@ def test_a_delivery_is_read_from_its_record() -> None:
         (_BATCH % b'5,"more":[{"id":"b"}]', b"value: Expected `object`, got `int`"),
         (_BATCH % b'{"id":"a"},"more":[{}]', b"value: Object missing required field `id`"),
         (_BATCH % b'{"id":"a"},"source":"deliveries","offsets":[1,2]', b"value: 2 offsets for 1 events"),
+        (_BATCH % b'{"id":"a"},"replay":"rp_1\\r\\nX: 1"', None),  # both become headers
+        (raw("delivery.v1", "first").replace(b'"msg_', b'"msg\\r\\n_'), None),
     ],
 )
 def test_a_record_that_holds_none_is_a_dead_letter_as_it_came(value: bytes | None, reason: bytes | None) -> None:
