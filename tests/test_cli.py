@@ -160,6 +160,11 @@ def test_the_schemas_are_what_the_models_say() -> None:
             {"LOOPWIRE_KAFKA_CONFIG": '{"no.such.property": 1}'},
             'LOOPWIRE_KAFKA_CONFIG: No such configuration property: "no.such.property"',
         ),
+        (
+            ("capture",),
+            {"LOOPWIRE_KAFKA_CONFIG": '{"acks": "some"}'},
+            'LOOPWIRE_KAFKA_CONFIG: Invalid value for configuration property "request.required.acks"',
+        ),
     ],
 )
 def test_a_setting_that_can_t_be_used_is_one_line(
