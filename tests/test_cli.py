@@ -205,6 +205,16 @@ def test_a_command_that_was_mistyped_is_one_line(words: tuple[str, ...], where: 
     assert _run(*words) == (2, "", f"{where}: {told} (`{where} --help` tells more)\n")
 
 
+def test_a_disk_that_is_full_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "pipeline", "map"],
+            env=os.environ | PLAIN, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    told = "loopwire: what it says can't be written: No space left on device\n"
+    assert (process.returncode, process.stderr) == (1, told)
+
+
 def test_a_value_that_is_none_is_one_line() -> None:
     code, out, err = _run("loops", "attempts", "lp_a", "--state", "lost")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
