@@ -2,8 +2,11 @@
 
 import base64
 import binascii
+import errno
 import json
+import os
 import re
+import socket
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -238,6 +241,13 @@ def near(host: str, port: int) -> str:
     """Where who listens on `host` is reached from this machine."""
     local = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
     return f"http://[{local}]:{port}" if ":" in local else f"http://{local}:{port}"
+
+
+def unusable(names: tuple[str, str], host: str, port: int, why: OSError) -> SettingsError:
+    """What to say where nobody can listen there: of the settings of host and port, `names`, the one to blame."""
+    name = names[1] if why.errno in {errno.EADDRINUSE, errno.EACCES} else names[0]
+    said = why.strerror if isinstance(why, socket.gaierror) else os.strerror(why.errno or 0)
+    return SettingsError(f"{PREFIX}{name}: {host}:{port} can't be used: {said}")
 
 
 def read(**given: Any) -> Settings:  # noqa: ANN401 (what tests and commands set by hand)

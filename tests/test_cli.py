@@ -185,6 +185,14 @@ def test_up_says_which_port_is_another_s_before_it_starts_anything(name: str) ->
     assert err == f"loopwire: LOOPWIRE_{name}: 127.0.0.1:{port} can't be used: Address already in use\n"
 
 
+def test_up_says_which_port_it_would_give_to_two_stages() -> None:
+    port = free_port(2)
+    same = {f"LOOPWIRE_{name}": str(port) for name in ("CAPTURE_PORT", "CONSOLE_PORT")}
+    code, out, err = _run("up", LOOPWIRE_KAFKA="127.0.0.1:1", **same)
+    assert (code, out) == (1, "")
+    assert err == f"loopwire: LOOPWIRE_CONSOLE_PORT: 127.0.0.1:{port} can't be used: Address already in use\n"
+
+
 def test_a_level_of_logging_that_is_none_is_one_line() -> None:
     code, out, err = _run("map", LOOPWIRE_LOG="loud")
     assert (code, out, len(err.splitlines())) == (1, "", 1)
