@@ -1,6 +1,7 @@
 """The `loopwire` command: what it prints, and that a user's mistake is one line and no traceback."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -211,6 +212,21 @@ def test_a_level_of_logging_that_is_none_is_one_line() -> None:
 )
 def test_a_command_that_was_mistyped_is_one_line(words: tuple[str, ...], where: str, told: str) -> None:
     assert _run(*words) == (2, "", f"{where}: {told} (`{where} --help` tells more)\n")
+
+
+def test_ctrl_c_while_it_loads_is_no_traceback() -> None:
+    code = """
+import os, signal, sys
+from pipeline.__main__ import main
+class Loading:
+    def __getattr__(self, name):
+        os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.modules["pipeline.cli"] = Loading()
+main()
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (process.returncode, process.stdout, process.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_disk_that_is_full_is_one_line() -> None:
