@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -15,12 +16,9 @@ NESTING = frozenset({dict, list, tuple})
 
 _json = msgspec.json.Encoder()
 Pair = tuple[str, str]
-# What a form writes as it is; what is written before the rest, and what after; what stands between names and values
-# until all of them are quoted.
-_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~-"
-_WORD = _PLAIN + b"% "
+# What stands between names and values until all are quoted; and what is written as it is, before the rest, or after.
 _PAIR, _NAME = "\x1e", "\x1f"
-_KEPT = _WORD + _PAIR.encode() + _NAME.encode()
+_LEFT = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~-% \x1e\x1f"
 _QUOTES = [(b"%c" % byte, b"%%%02X" % byte) for byte in range(256)]
 
 
@@ -59,8 +57,9 @@ def names(event: Event, fields: Iterable[str] | None = None) -> dict[str, Any]:
         "previous": _chosen(event.previous, about_all),
         "origin": event.origin,
     }
-    details = {name: value for name, value in (event.details or {}).items() if name.partition("[")[0] not in ours}
-    return {name: value for name, value in (details | ours).items() if value or _says(value)}
+    if event.details:
+        ours = {name: value for name, value in event.details.items() if name.partition("[")[0] not in ours} | ours
+    return {name: value for name, value in ours.items() if value or _says(value)}
 
 
 def body_of(told: Mapping[str, Any], form: Format) -> tuple[str, bytes]:
@@ -68,8 +67,7 @@ def body_of(told: Mapping[str, Any], form: Format) -> tuple[str, bytes]:
     if form == "json":
         return JSON, _json.encode(told)
     pairs: list[Pair] = []
-    for name, value in told.items():
-        _put(pairs, name, value)
+    _put(pairs, told.items())
     return FORM, _form(pairs)
 
 
@@ -89,23 +87,23 @@ def _says(value: object) -> bool:
     return value is not None and not isinstance(value, list | dict)
 
 
-def _put(pairs: list[Pair], name: str, value: object) -> None:
+def _put(pairs: list[Pair], told: Iterable[tuple[str, Any]]) -> None:
     """`fields[city]=Utrecht` for a map, `tags[]=a` for a list, to any depth; nothing for a null.
 
     A list of lists or maps is numbered, `orders[0][id]=7`: after `orders[][id]=7` PHP would begin the next item at
     each name.
     """
-    if type(value) is str:  # nearly all are
-        pairs.append((name, value))
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _put(pairs, f"{name}[{key}]", item)
-    elif isinstance(value, list | tuple):
-        numbered = not NESTING.isdisjoint(map(type, value))
-        for at, item in enumerate(value):
-            _put(pairs, f"{name}[{at if numbered else ''}]", item)
-    elif value is not None:
-        pairs.append((name, _word(value)))
+    for pair in told:
+        name, value = pair
+        if type(value) is str:  # nearly all are
+            pairs.append(pair)
+        elif isinstance(value, dict):
+            _put(pairs, [(f"{name}[{key}]", item) for key, item in value.items()])
+        elif isinstance(value, list | tuple):
+            numbered = not NESTING.isdisjoint(map(type, value))
+            _put(pairs, [(f"{name}[{at if numbered else ''}]", item) for at, item in enumerate(value)])
+        elif value is not None:
+            pairs.append((name, _word(value)))
 
 
 def _word(value: object) -> str:
@@ -118,18 +116,13 @@ def _form(pairs: list[Pair]) -> bytes:
     """The pairs as a form has them. All are quoted at once: word by word it takes twice as long."""
     text = _PAIR.join(map(_NAME.join, pairs))
     if text.count(_NAME) != len(pairs) or text.count(_PAIR) != len(pairs) - 1:  # a customer's own text has them, too
-        return b"&".join(b"=".join(map(_alone, pair)) for pair in pairs)
-    quoted = _quoted(text.encode(), _KEPT).replace(b" ", b"+")
-    return quoted.replace(_PAIR.encode(), b"&").replace(_NAME.encode(), b"=")
+        return urlencode(pairs).encode()
+    return _quoted(text.encode()).replace(b" ", b"+").replace(_PAIR.encode(), b"&").replace(_NAME.encode(), b"=")
 
 
-def _alone(word: str) -> bytes:
-    return _quoted(word.encode(), _WORD).replace(b" ", b"+")
-
-
-def _quoted(text: bytes, kept: bytes) -> bytes:
-    """As %XX each byte but those that are kept."""
+def _quoted(text: bytes) -> bytes:
+    """As %XX each byte but those of _LEFT."""
     text = text.replace(b"%", b"%25")  # first: it stands in what the others become
-    for byte in set(text.translate(None, kept)):
+    for byte in set(text.translate(None, _LEFT)):
         text = text.replace(*_QUOTES[byte])
     return text

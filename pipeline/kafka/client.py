@@ -18,6 +18,7 @@ from pipeline.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
+Question = Callable[[confluent_kafka.Consumer], list[TopicPartition]]
 
 # librdkafka's own lines ("Disconnected", "Connection refused") repeat what `_told` says once.
 LOG_LEVEL = 2
@@ -32,6 +33,8 @@ COMMITTED, UNDECIDED = (
 )  # our readers read what is committed: the rest may be undone
 # A client would know a lost broker as its partitions' leader for 5 minutes, and each ListOffsets take 10 s.
 FRESH = {"topic.metadata.refresh.interval.ms": 1000}
+# Each attempt to connect leaves a word that only a question clears away; who is not answered is asked by a new one.
+SELDOM = {"reconnect.backoff.max.ms": 10_000}
 READER = "loopwire-reader"  # a group that nobody is a member of
 RETRY_SECONDS = 0.1
 SPREAD_SECONDS = 3.0  # until every broker knows of a topic that was just made
@@ -56,6 +59,7 @@ PASSING = frozenset(
         KafkaError._WAIT_COORD,  # noqa: SLF001
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 (of partitions that all have no leader just now)
         KafkaError._RESOLVE,  # noqa: SLF001 (where brokers are pods, a name goes and comes with its pod)
         KafkaError._DESTROY_BROKER,  # noqa: SLF001 (it was asked when it left the cluster)
         KafkaError._TIMED_OUT,  # noqa: SLF001
@@ -170,8 +174,9 @@ class Cluster:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            # A partition that is assigned anew waits for the fetch that is under way: by default half a second.
-            "fetch.wait.max.ms": 20,
+            # A partition that is assigned anew waits for the fetch that is under way: by default half a second. With 20
+            # ms an idle line's fetches took 16 % of a core of its broker, with this 8.
+            "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 16_384,  # 40,000 rows; librdkafka takes several times that for them
         }
         return cast("Consumer", made(confluent_kafka.Consumer, config))
@@ -223,22 +228,41 @@ class Cluster:
 
     def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
         asked = list(places)
-        found = self._offsets(asked, milliseconds)
+        found = self._offsets(asked, max(milliseconds, 0))
         none = [place for place, offset in found.items() if offset < 0]
         return found | self.ends(none)
 
     def committed(self, group: str, places: Iterable[Place]) -> Offsets:
         asked = [TopicPartition(self.full(topic), number) for topic, number in places]
+        found = self._asked(asked, group, COMMITTED, lambda asker: asker.committed(asked, QUESTION_SECONDS))
+        return {place: offset for place, offset in found.items() if offset >= 0}
+
+    def _offsets(self, places: Iterable[Place], time: int, level: str = COMMITTED) -> Offsets:
+        """`time` is LATEST, EARLIEST or Unix milliseconds; -1 is the offset of a time after the last record's."""
+        asked = [TopicPartition(self.full(topic), number, time) for topic, number in places]
+        return self._asked(asked, READER, level, lambda asker: asker.offsets_for_times(asked, OFFSETS_SECONDS))
+
+    def _asked(self, asked: list[TopicPartition], group: str, level: str, question: Question) -> Offsets:
+        """What the cluster says to a question about these partitions."""
 
         def answered() -> Offsets:
-            found = self._asker(group).committed(asked, QUESTION_SECONDS)
+            asker = self._asker(group, level)
+            try:
+                found = question(asker)
+            except KafkaException as refused:
+                raise self._reason(refused, asked) from refused
+            finally:
+                asker.poll(0)  # else what it has to say of brokers that are away would pile up
             for wrong in [at.error for at in found if at.error is not None]:
                 raise KafkaException(wrong)
-            return {(self.bare(at.topic), at.partition): at.offset for at in found if at.offset >= 0}
+            return {(self.bare(at.topic), at.partition): at.offset for at in found}
 
-        return patiently(answered, lambda: None, self._is_hurried) if asked else {}
+        def anew() -> None:
+            self._askers.pop((group, level), None)
 
-    def _asker(self, group: str, level: str = COMMITTED) -> confluent_kafka.Consumer:
+        return patiently(answered, anew, self._is_hurried) if asked else {}
+
+    def _asker(self, group: str, level: str) -> confluent_kafka.Consumer:
         """A consumer that is no member of the group, reads nothing, and asks for offsets.
 
         An admin client would do for both questions, but takes five times the CPU for where topics end, which is asked
@@ -248,24 +272,17 @@ class Cluster:
         asker = self._askers.get((group, level))  # two threads may ask, and either may want it anew
         if asker is None:
             config = {"group.id": self._prefix + group, "enable.auto.commit": False, "isolation.level": level}
-            asker = made(confluent_kafka.Consumer, common(self._settings) | FRESH | config)
+            asker = made(confluent_kafka.Consumer, common(self._settings) | FRESH | SELDOM | config)
             self._askers[group, level] = asker
         return asker
 
-    def _offsets(self, places: Iterable[Place], time: int, level: str = COMMITTED) -> Offsets:
-        """`time` is LATEST, EARLIEST or Unix milliseconds; -1 is the offset of a time after the last record's."""
-        asked = [TopicPartition(self.full(topic), number, time) for topic, number in places]
-
-        def answered() -> Offsets:
-            found = self._asker(READER, level).offsets_for_times(asked, OFFSETS_SECONDS)
-            for wrong in [at.error for at in found if at.error is not None]:
-                raise KafkaException(wrong)
-            return {(self.bare(at.topic), at.partition): at.offset for at in found}
-
-        def anew() -> None:
-            self._askers.pop((READER, level), None)
-
-        return patiently(answered, anew, self._is_hurried) if asked else {}
+    def _reason(self, refused: KafkaException, asked: list[TopicPartition]) -> KafkaException:
+        """librdkafka says "unknown partition" where none has a leader, whatever the reason: that is asked for."""
+        if refused.args[0].code() != KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001
+            return refused
+        known = [self._admin.list_topics(topic, QUESTION_SECONDS).topics for topic in {at.topic for at in asked}]
+        errors = [topic.error for topics in known for topic in topics.values() if topic.error is not None]
+        return KafkaException(errors[0]) if errors else refused
 
     def _ask_anew(self) -> None:
         """An admin client keeps the leader epochs it learned, and after a broker's restart is refused for ever."""

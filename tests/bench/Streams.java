@@ -72,7 +72,7 @@ public final class Streams {
     private static Topology ofObjects(String table, String prefix) {
         StreamsBuilder builder = new StreamsBuilder();
         Serde<JsonNode> json = Serdes.serdeFrom(
-                (topic, node) -> written(node), (topic, bytes) -> bytes == null ? null : read(bytes));
+                (topic, node) -> node == null ? null : written(node), (topic, bytes) -> bytes == null ? null : read(bytes));
         Consumed<String, JsonNode> consumed = Consumed.with(Serdes.String(), json);
         KStream<String, JsonNode> hits = builder.stream(prefix + "hits", consumed);
         var mailings = builder.globalTable(prefix + "tags", consumed, inMemory("mailings", Serdes.String(), json));

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline.local.family import PARENT
 from pipeline.settings import Settings
 from tests.conftest import free_port
 from tests.faults.readers import until
@@ -35,8 +36,11 @@ class Member:
         with self._said.open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline", self.stage],
-                env=environment(self.settings), stdout=out, stderr=out, start_new_session=True,
-            )  # fmt: skip
+                env=environment(self.settings) | {PARENT: str(os.getpid())},
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
 
     @property
     def ready(self) -> bool:
@@ -67,8 +71,10 @@ class Member:
         """SIGTERM, and its end awaited; AssertionError where it does not end well in time."""
         if self._process and self.alive:
             self._process.terminate()
-            code = self._process.wait(END_SECONDS)
-            assert code == 0, f"{self.name} ended with {code}: see {self._said}"
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_SECONDS)
+            code = self._process.poll()
+            assert code == 0, f"{self.name} ended with {code}, None being not at all: {self.last_words}"
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -94,7 +100,9 @@ def crew_of(told: Settings, folder: Path) -> Iterator[list[Member]]:
             for number in range(1, count + 1):
                 name = f"{stage}-{number}"
                 members.append(Member(name, stage, told, folder / f"{name}.log"))
-        until(lambda: all(member.ready for member in members), READY_SECONDS)
+        for member in members:
+            member.wait()
+            assert member.alive, f"{member.name} ended at its start: {member.last_words}"
         yield members
     finally:
         for member in members:

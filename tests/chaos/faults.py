@@ -16,6 +16,7 @@ AWAY_SECONDS = 2.0  # until a supervisor starts again what died
 FROZEN_SECONDS = 10.0  # more than the 6 s after which a group gives a member's partitions to others
 BROKER_SECONDS = 8.0
 CUSTOMER_SECONDS = 6.0
+HANGS_SECONDS = 20.0  # deliver waits 15
 
 
 class Server(NamedTuple):
@@ -160,7 +161,9 @@ def the_customer_answers_500(field: Field, _dice: random.Random) -> None:
 
 @fault
 def the_customer_hangs(field: Field, _dice: random.Random) -> None:
-    """Every POST is taken, and answered after deliver's patience ended: so it comes again."""
-    field.server.takes(20.0)
+    """Every POST is read, and answered after deliver's patience ended."""
+    field.server.takes(HANGS_SECONDS)
+    field.server.answers(500)  # what nobody hears of is not accepted
     time.sleep(CUSTOMER_SECONDS)
     field.server.takes(0.0)
+    field.server.answers(200)

@@ -35,12 +35,18 @@ def tally(answered: AbstractSet[str], asked: int, accepted: Iterable[Told]) -> d
         "delivered": len(answered & events.keys()),
         "duplicated": posts - len(webhooks),
         "lost": len(lost),
-        "twins": len(webhooks) - len(events),
-        "invented": len(events.keys() - {f"m-{number}" for number in range(1, asked + 1)}),
+        "twins": sum(len(names) - 1 for names in events.values()),
+        "invented": sum(not 1 <= number_of(message) <= asked for message in events),
         "unsigned": unsigned,
         "renamed": sum(len(names) > 1 for names in webhooks.values()),
         "lost_messages": lost[:20],
     }
+
+
+def number_of(message: str) -> int:
+    """7 of `m-7`; 0 where it is no such name."""
+    number = message.removeprefix("m-")
+    return int(number) if number.isdecimal() and message == f"m-{number}" else 0
 
 
 def is_well(counts: dict[str, Any]) -> bool:

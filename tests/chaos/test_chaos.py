@@ -30,6 +30,7 @@ def told(message: str, event: str = "", webhook: str = "", *, signed: bool = Tru
         ([told("m-1"), told("m-2"), told("m-1"), told("m-1")], {"delivered": 2, "duplicated": 2}),
         ([told("m-2"), told("m-3")], {"delivered": 1, "lost": 1, "lost_messages": ["m-1"]}),
         ([told("m-1"), told("m-2"), told("m-9")], {"delivered": 2, "invented": 1}),
+        ([told("m-1"), told("m-2"), told("")], {"delivered": 2, "invented": 1}),
         ([told("m-1"), told("m-2"), told("m-2", "another")], {"delivered": 2, "twins": 1}),
         ([told("m-1"), told("m-2"), told("m-2", webhook="msg_x")], {"delivered": 2, "duplicated": 1, "renamed": 1}),
         ([told("m-1"), told("m-2", signed=False)], {"delivered": 2, "unsigned": 1}),

@@ -1,15 +1,16 @@
 """Readers who open mails by the thousand, each mail once, and remember which were safely answered."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 from pipeline.capture.tokens import Link, sign
 
 PROFILES = 48  # some on each of the 12 partitions
 SECONDS = 60.0
+ANSWER_SECONDS = 60.0  # then the reader is gone: a reset
 PARTS = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
@@ -41,13 +42,13 @@ class Readers:
     @contextmanager
     def reading(self) -> Iterator["Readers"]:
         """Reads as long as the block runs."""
-        thread = threading.Thread(target=lambda: asyncio.run(self._read()), name="readers")
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._ending = True
-            thread.join()
+        with ThreadPoolExecutor(1, "readers") as thread:
+            reading = thread.submit(lambda: asyncio.run(self._read()))
+            try:
+                yield self
+            finally:
+                self._ending = True
+                reading.result()
 
     def more(self, hits: int) -> None:
         """Waits until so many more were answered."""
@@ -88,11 +89,12 @@ class Readers:
         message, began = self._next(), time.monotonic()
         token = sign(Link(self._account, f"p-{hash(message) % PROFILES}", "spring", message), "open", *self._signing)
         writing.write(f"GET /o/{token}.gif HTTP/1.1\r\nHost: t\r\n\r\n".encode())
-        head = (await asking.readuntil(b"\r\n\r\n")).lower()
-        try:
-            await asking.readexactly(43)
-        except asyncio.IncompleteReadError as ended:
-            raise asyncio.IncompleteReadError(head + ended.partial, None) from ended
+        async with asyncio.timeout(ANSWER_SECONDS):
+            head = (await asking.readuntil(b"\r\n\r\n")).lower()
+            try:
+                await asking.readexactly(43)
+            except asyncio.IncompleteReadError as ended:
+                raise asyncio.IncompleteReadError(head + ended.partial, None) from ended
         assert head.startswith(b"http/1.1 200 "), head
         took = time.monotonic() - began
         self.took.append(took)

@@ -78,11 +78,13 @@ def kill(broker: Broker) -> None:
 @contextmanager
 def stopped(broker: Broker) -> Iterator[None]:
     """SIGSTOP as long as the block runs."""
-    os.kill(broker.pid or 0, signal.SIGSTOP)
+    pid = broker.pid
+    assert pid is not None, "the broker does not run"
+    os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(broker.pid or 0, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
 def _metadata(brokers: Sequence[Broker]) -> Any:
