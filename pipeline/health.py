@@ -6,7 +6,7 @@ from threading import Thread
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from pipeline.settings import SettingsError
+from pipeline.settings import unusable
 
 JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"
@@ -23,7 +23,7 @@ def serve(
 ) -> ThreadingHTTPServer:
     """Serves on a thread of its own; `ready` decides between 200 and 503 of /ready; `more` has JSON for other paths.
 
-    SettingsError where the port is taken.
+    SettingsError where that can't be listened on.
     """
 
     class Answers(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ def serve(
     try:
         server = _Server((host, port), Answers)
     except OSError as taken:
-        raise SettingsError(f"LOOPWIRE_METRICS_PORT: {host}:{port} can't be used: {taken.strerror}") from taken
+        raise unusable(("CONSOLE_HOST", "METRICS_PORT"), host, port, taken) from taken
     Thread(target=server.serve_forever, args=(LOOK_SECONDS,), name="health", daemon=True).start()
     return server
 

@@ -2,12 +2,16 @@
 
 import base64
 import binascii
+import errno
 import json
+import os
 import re
+import socket
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -62,7 +66,10 @@ def _networks(text: object) -> object:
 
 
 def _off_or_duration(text: object) -> timedelta | None:
-    return None if text is None or text == "off" else duration(text)
+    every = None if text is None or text == "off" else duration(text)
+    if every is not None and every < timedelta(seconds=1):
+        raise ValueError("must be 1s or more, or off: what is due at once is due again at once")
+    return every
 
 
 def key_bytes(text: str) -> bytes:
@@ -95,12 +102,14 @@ def token_keys(text: str) -> dict[str, bytes]:
 def _json_object(text: object) -> object:
     try:
         value = json.loads(text) if isinstance(text, str) else text
-    except json.JSONDecodeError as wrong:
+    except (json.JSONDecodeError, RecursionError) as wrong:
         raise ValueError(f"is not JSON: {wrong}") from wrong
     if not isinstance(value, dict):
         raise ValueError(  # noqa: TRY004 (pydantic turns ValueError into its message, and nothing else)
             'must be a JSON object such as {"security.protocol": "SSL"}'
         )
+    if odd := next((name for name, one in value.items() if not isinstance(one, str | int | float)), None):
+        raise ValueError(f"{odd} must be a text, a number, true or false")
     return value
 
 
@@ -116,8 +125,24 @@ def _checked_token_keys(text: str) -> str:
     return text
 
 
+def _shown_key(text: str) -> str:
+    """A key that a header can show. Never repeats it."""
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("must be printable ASCII: it is sent as Authorization: Bearer KEY")
+    return text
+
+
+def _callable(address: str) -> bool:
+    """Whether there is a host in it, and a port that is one where there is a port."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _base_url(text: str) -> str:
-    if text and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+    if text and not (re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text) and _callable(text)):
         raise ValueError("must be an http or https address such as https://t.example.com")
     return text.rstrip("/")
 
@@ -131,7 +156,7 @@ def _servers(text: str) -> str:
 
 
 def _proxy(text: str) -> str:
-    if text and not re.fullmatch(r"(https?|socks5h?)://[^\s/?#]+/?", text):
+    if text and not (re.fullmatch(r"(https?|socks5h?)://[^\s/?#]+/?", text) and _callable(text)):
         raise ValueError("must be a proxy's address such as http://egress.example:3128")
     return text
 
@@ -147,6 +172,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+ShownKey = Annotated[str, AfterValidator(_shown_key)]
 
 
 class Settings(BaseSettings):
@@ -171,7 +197,7 @@ class Settings(BaseSettings):
     console_port: Port = 8081
     broker_port: Annotated[int, Field(ge=1, le=65534)] = 9092
     metrics_port: Annotated[int, Field(ge=1, le=65534)] = 8090
-    admin_key: str = Field("", repr=False)
+    admin_key: ShownKey = Field("", repr=False)
     master_key: Annotated[str, AfterValidator(_checked_key)] = Field("", repr=False)
     token_keys: Annotated[str, AfterValidator(_checked_token_keys)] = Field("", repr=False)
     retry_ladder: Annotated[tuple[timedelta, ...], NoDecode, BeforeValidator(_ladder)] = Field(
@@ -191,9 +217,9 @@ class Settings(BaseSettings):
     topic_partitions: Annotated[int, Field(ge=1, le=1000)] = 12
     topic_replication: Annotated[int, Field(ge=1, le=9)] = 1
     database_url: Annotated[str, AfterValidator(_database)] = Field("", repr=False)
-    schema_registry: str = ""
+    schema_registry: BaseUrl = ""
     api_url: BaseUrl = ""
-    api_key: str = Field("", repr=False)
+    api_key: ShownKey = Field("", repr=False)
 
     @property
     def bootstrap(self) -> str:
@@ -217,12 +243,21 @@ def near(host: str, port: int) -> str:
     return f"http://[{local}]:{port}" if ":" in local else f"http://{local}:{port}"
 
 
+def unusable(names: tuple[str, str], host: str, port: int, why: OSError) -> SettingsError:
+    """What to say where nobody can listen there: of the settings of host and port, `names`, the one to blame."""
+    name = names[1] if why.errno in {errno.EADDRINUSE, errno.EACCES} else names[0]
+    said = why.strerror if isinstance(why, socket.gaierror) else os.strerror(why.errno or 0)
+    return SettingsError(f"{PREFIX}{name}: {host}:{port} can't be used: {said}")
+
+
 def read(**given: Any) -> Settings:  # noqa: ANN401 (what tests and commands set by hand)
     """The settings from environment and `.env`; SettingsError names the first one that can't be used."""
     try:
         return Settings(**given)
     except UnicodeDecodeError as wrong:
         raise SettingsError(f".env: is not UTF-8: {wrong.reason} at byte {wrong.start}") from wrong
+    except OSError as wrong:
+        raise SettingsError(f".env: can't be read: {wrong.strerror}") from wrong
     except ValidationError as wrong:
         first = wrong.errors(include_url=False, include_input=False)[0]
         name = PREFIX + str(first["loc"][0]).upper()

@@ -1,6 +1,7 @@
 """The `loopwire` command: what it prints, and that a user's mistake is one line and no traceback."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -160,6 +161,11 @@ def test_the_schemas_are_what_the_models_say() -> None:
             {"LOOPWIRE_KAFKA_CONFIG": '{"no.such.property": 1}'},
             'LOOPWIRE_KAFKA_CONFIG: No such configuration property: "no.such.property"',
         ),
+        (
+            ("capture",),
+            {"LOOPWIRE_KAFKA_CONFIG": '{"acks": "some"}'},
+            'LOOPWIRE_KAFKA_CONFIG: Invalid value for configuration property "request.required.acks"',
+        ),
     ],
 )
 def test_a_setting_that_can_t_be_used_is_one_line(
@@ -180,6 +186,14 @@ def test_up_says_which_port_is_another_s_before_it_starts_anything(name: str) ->
     assert err == f"loopwire: LOOPWIRE_{name}: 127.0.0.1:{port} can't be used: Address already in use\n"
 
 
+def test_up_says_which_port_it_would_give_to_two_stages() -> None:
+    port = free_port(2)
+    same = {f"LOOPWIRE_{name}": str(port) for name in ("CAPTURE_PORT", "CONSOLE_PORT")}
+    code, out, err = _run("up", LOOPWIRE_KAFKA="127.0.0.1:1", **same)
+    assert (code, out) == (1, "")
+    assert err == f"loopwire: LOOPWIRE_CONSOLE_PORT: 127.0.0.1:{port} can't be used: Address already in use\n"
+
+
 def test_a_level_of_logging_that_is_none_is_one_line() -> None:
     code, out, err = _run("map", LOOPWIRE_LOG="loud")
     assert (code, out, len(err.splitlines())) == (1, "", 1)
@@ -198,6 +212,31 @@ def test_a_level_of_logging_that_is_none_is_one_line() -> None:
 )
 def test_a_command_that_was_mistyped_is_one_line(words: tuple[str, ...], where: str, told: str) -> None:
     assert _run(*words) == (2, "", f"{where}: {told} (`{where} --help` tells more)\n")
+
+
+def test_ctrl_c_while_it_loads_is_no_traceback() -> None:
+    code = """
+import os, signal, sys
+from pipeline.__main__ import main
+class Loading:
+    def __getattr__(self, name):
+        os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.modules["pipeline.cli"] = Loading()
+main()
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (process.returncode, process.stdout, process.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_a_disk_that_is_full_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "pipeline", "map"],
+            env=os.environ | PLAIN, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    told = "loopwire: what it says can't be written: No space left on device\n"
+    assert (process.returncode, process.stderr) == (1, told)
 
 
 def test_a_value_that_is_none_is_one_line() -> None:

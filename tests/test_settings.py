@@ -1,6 +1,7 @@
 """A setting is read once; one that can't be used is named in one line."""
 
 import base64
+import errno
 import os
 from datetime import timedelta
 from ipaddress import ip_network
@@ -83,6 +84,8 @@ def test_how_a_setting_is_written(monkeypatch: pytest.MonkeyPatch, name: str, va
             "is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
         ),
         ("KAFKA_CONFIG", "[]", 'must be a JSON object such as {"security.protocol": "SSL"}'),
+        ("KAFKA_CONFIG", '{"acks": {}}', "acks must be a text, a number, true or false"),
+        ("KAFKA_CONFIG", '{"acks": null}', "acks must be a text, a number, true or false"),
         ("GROUP_PROTOCOL", "eager", "Input should be 'consumer' or 'classic'"),
         ("RETRY_LADDER", ",", "needs at least one delay, such as 5s,1m,5m"),
         ("RETRY_LADDER", "5s,soon", "'soon' is not a duration such as 150ms, 5s, 1m, 2h or 7d"),
@@ -92,11 +95,23 @@ def test_how_a_setting_is_written(monkeypatch: pytest.MonkeyPatch, name: str, va
         ("SPOOL_DEADLINE", "150", "'150' is not a duration such as 150ms, 5s, 1m, 2h or 7d"),
         ("SPOOL_DEADLINE", "1.5s", "'1.5s' is not a duration such as 150ms, 5s, 1m, 2h or 7d"),
         ("RECHECK", "99999999999999999d", "'99999999999999999d' is longer than time itself"),
+        ("RECHECK", "0s", "must be 1s or more, or off: what is due at once is due again at once"),
         ("SPOOL_LIMIT", "2GB", "'2GB' is not a size such as 512MiB or 2GiB"),
         ("ALLOW_NETWORKS", "10.0.0.1/8", "10.0.0.1/8 has host bits set"),
         ("ALLOW_NETWORKS", "localhost", "'localhost' does not appear to be an IPv4 or IPv6 network"),
         ("CAPTURE_URL", "t.example.com", "must be an http or https address such as https://t.example.com"),
         ("CAPTURE_URL", "https://t.example.com/?a", "must be an http or https address such as https://t.example.com"),
+        (
+            "CAPTURE_URL",
+            "https://t.example.com:99999",
+            "must be an http or https address such as https://t.example.com",
+        ),
+        ("CAPTURE_URL", "https://:443", "must be an http or https address such as https://t.example.com"),
+        ("API_URL", "http://api.example:0", "must be an http or https address such as https://t.example.com"),
+        ("SCHEMA_REGISTRY", "registry", "must be an http or https address such as https://t.example.com"),
+        ("EGRESS_PROXY", "http://egress:port", "must be a proxy's address such as http://egress.example:3128"),
+        ("ADMIN_KEY", "clé", "must be printable ASCII: it is sent as Authorization: Bearer KEY"),
+        ("API_KEY", "lw_\n", "must be printable ASCII: it is sent as Authorization: Bearer KEY"),
         ("MASTER_KEY", "short", "is not base64"),
         ("MASTER_KEY", "c2hvcnQ=", "must be 32 bytes, base64; it is 5 bytes"),
         ("MASTER_KEY", "é", "string argument should contain only ASCII characters"),
@@ -152,6 +167,20 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     file.write_bytes(b"LOOPWIRE_KAFKA=\xff\n")
     with pytest.raises(SettingsError, match=r"^\.env: is not UTF-8: invalid start byte at byte 15$"):
         settings.read(_env_file=file)
+
+
+def test_a_kafka_config_that_is_nested_without_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"^LOOPWIRE_KAFKA_CONFIG: is not JSON: maximum recursion depth exceeded"):
+        _set(monkeypatch, "KAFKA_CONFIG", "[" * 50_000)
+
+
+def test_a_file_that_can_t_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(**_given: object) -> Settings:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), ".env")
+
+    monkeypatch.setattr(settings, "Settings", denied)  # root may read all
+    with pytest.raises(SettingsError, match=r"^\.env: can't be read: Permission denied$"):
+        settings.read()
 
 
 def test_settings_are_frozen() -> None:

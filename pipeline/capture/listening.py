@@ -5,12 +5,11 @@ A part of the door.
 
 import asyncio
 import errno
-import os
 import socket
 import time
 
 from pipeline.capture.talking import Hear, Talk
-from pipeline.settings import Settings, SettingsError
+from pipeline.settings import Settings, unusable
 
 BACKLOG = 2_048
 CONNECTIONS = 4_096  # a worker's, each with one request at a time; more wait in the backlog
@@ -118,13 +117,7 @@ def listening(settings: Settings) -> socket.socket:
             if taken.errno == errno.EADDRINUSE and time.monotonic() < deadline:
                 time.sleep(TICK_SECONDS)
                 continue
-            raise _unusable(host, port, taken) from taken
-
-
-def _unusable(host: str, port: int, why: OSError) -> SettingsError:
-    name = "PORT" if why.errno in {errno.EADDRINUSE, errno.EACCES} else "HOST"
-    said = why.strerror if isinstance(why, socket.gaierror) else os.strerror(why.errno or 0)
-    return SettingsError(f"LOOPWIRE_CAPTURE_{name}: {host}:{port} can't be used: {said}")
+            raise unusable(("CAPTURE_HOST", "CAPTURE_PORT"), host, port, taken) from taken
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -41,12 +41,13 @@ def run(settings: Settings) -> None:
 
 
 def _try_out(settings: Settings) -> None:
-    """SettingsError where no producer can be made: tried in a process of its own, since we fork and have no threads."""
+    """SettingsError where no client can be made: tried in a process of its own, since we fork and have no threads."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             Cluster(settings).producer(**PRODUCER)
+            Cluster(settings).reader()  # it is refused what the producer has of us, whatever was set: acks, say
         except SettingsError as wrong:
             os.write(theirs, str(wrong).encode())
         finally:

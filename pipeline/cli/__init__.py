@@ -1,5 +1,6 @@
 """The `loopwire` command. A user's mistake gets one line, exit code 1 (2 where it was mistyped), and no traceback."""
 
+import errno
 import logging
 import sys
 from typing import Any, NoReturn
@@ -36,6 +37,7 @@ loops.app.add_typer(as_code.app)
 loops.app.add_typer(loop_keys.app)
 # What typer raises of a command that was mistyped. It has no public name, and another home in each of its versions.
 USAGE: type[Exception] = typer.BadParameter.__mro__[1]
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # of a disk; any other OSError that comes so far is a fault of ours
 for name, commands in (
     ("accounts", accounts.app),
     ("profiles", load.profiles_app),
@@ -66,6 +68,10 @@ def main() -> None:
         _fail(str(wrong))
     except KafkaException as failed:
         _fail(f"kafka at {settings.read().bootstrap}: {_said(failed)}")
+    except OSError as full:
+        if full.errno not in FULL:
+            raise
+        _fail(f"{full.filename or 'what it says'} can't be written: {full.strerror}")
     raise SystemExit(code or 0)
 
 

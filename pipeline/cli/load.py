@@ -175,11 +175,10 @@ def _for_rejected(place: Path, source: BinaryIO) -> Iterator[BinaryIO]:
     try:
         if place.exists() and os.path.samestat(place.stat(), os.fstat(source.fileno())):
             raise Mistake(f"--rejected {place} is the file that is loaded")
-        opened = place.open("wb")
+        with place.open("wb") as file:
+            yield file  # what goes wrong meanwhile is told by others, but for the writing itself: _told_where
     except OSError as wrong:
         raise Mistake(f"--rejected {place}: {wrong.strerror}") from wrong
-    with opened as file:
-        yield file
 
 
 @contextmanager

@@ -62,7 +62,8 @@ def read(text: str, file: str, environment: Mapping[str, str]) -> list[LoopForm]
     except yaml.YAMLError as wrong:
         mark = getattr(wrong, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
-        raise Mistake(f"{file}{place}: is not YAML: {getattr(wrong, 'problem', None) or wrong}") from wrong
+        said = " ".join(str(getattr(wrong, "problem", None) or wrong).split())
+        raise Mistake(f"{file}{place}: is not YAML: {said}") from wrong
     if not isinstance(entries, list):
         raise Mistake(f"{file}: must be a list of loops, each with name, url and events")
     forms, told = list[LoopForm](), list[str]()

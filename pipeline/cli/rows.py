@@ -136,7 +136,11 @@ def _from_csv(lines: Lines, kind: Kind) -> Iterator[Good | Bad]:
     if not head.strip():
         raise Mistake("line 1 must be the header, the names of the columns: it is empty")
     delimiter = max(DELIMITERS, key=head.count)
-    header = [name.strip() for name in next(csv.reader([head], delimiter=delimiter, skipinitialspace=True))]
+    try:
+        cells = next(csv.reader([head], delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as wrong:
+        raise Mistake(f"line 1 must be the header, the names of the columns: {wrong}") from wrong
+    header = [name.strip() for name in cells]
     make = _maker(header, kind)
     raw: list[str] = []
 

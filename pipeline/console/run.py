@@ -40,7 +40,7 @@ from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.seam import Kafka
 from pipeline.outbound import Guard
-from pipeline.settings import Settings, SettingsError, near
+from pipeline.settings import Settings, SettingsError, near, unusable
 
 log = logging.getLogger(__name__)
 
@@ -210,5 +210,5 @@ def _free_address(settings: Settings) -> tuple[str, int]:
             trial.bind(place)
             trial.listen()
         except OSError as taken:
-            raise SettingsError(f"LOOPWIRE_CONSOLE_PORT: {host}:{port} can't be used: {taken.strerror}") from taken
+            raise unusable(("CONSOLE_HOST", "CONSOLE_PORT"), host, port, taken) from taken
     return str(place[0]), port

@@ -1,6 +1,7 @@
 """Enrich's door to the world: a Faust app whose agent joins batches that librdkafka feeds it."""
 
 import logging
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -44,8 +45,7 @@ class Boot(BootStrategy):
 def build(settings: Settings, kafka: Kafka | None = None) -> faust.App:
     """The Faust app of the stage."""
     cluster = kafka or Cluster(settings)
-    (settings.data / "faust").mkdir(parents=True, exist_ok=True)
-    app = faust.App("loopwire-enrich", autodiscover=False, datadir=str(settings.data / "faust"), web_enabled=False)
+    app = faust.App("loopwire-enrich", autodiscover=False, datadir=str(_folder(settings)), web_enabled=False)
     app.boot_strategy = Boot(app)
     app.flow_control.resume()  # without Faust's consumer nobody else would, and a channel's send would wait
     feeding.log.addFilter(_OneLine())  # a service speaks by its module's log
@@ -63,6 +63,16 @@ def build(settings: Settings, kafka: Kafka | None = None) -> faust.App:
     hits = Hits(cluster, joiner, batches, settings)
     app.service(cast("Any", hits))  # an instance will do, though the annotation says class
     return app
+
+
+def _folder(settings: Settings) -> Path:
+    """Faust wants a folder; SettingsError where there can be none."""
+    folder = settings.data / "faust"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as failed:
+        raise SettingsError(f"LOOPWIRE_DATA: {folder} can't be used: {failed.strerror}") from failed
+    return folder
 
 
 def _shelves(settings: Settings, kafka: Kafka) -> Shelves:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_network
 
 import requests
@@ -17,7 +17,7 @@ from pipeline.kafka.admin import Admin
 from pipeline.local.broker import Broker, BrokerError
 from pipeline.local.demo import Demo
 from pipeline.local.supervisor import Child, StageFailedError, stop
-from pipeline.settings import Settings, SettingsError, near
+from pipeline.settings import Settings, SettingsError, near, unusable
 
 STAGES = ("capture", "enrich", "deliver", "console")
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -137,19 +137,21 @@ def _topics(settings: Settings) -> None:
 
 
 def _check_ports(settings: Settings) -> None:
-    """A port of another process would seem ready, and its stage be started again for ever."""
-    for name, host, port in (
-        ("CAPTURE_PORT", settings.capture_host, settings.capture_port),
-        ("CONSOLE_PORT", settings.console_host, settings.console_port),
-        ("METRICS_PORT", settings.console_host, settings.metrics_port),
-        ("METRICS_PORT", settings.console_host, settings.metrics_port + 1),
-    ):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+    """A port of another process, or of two stages, would seem ready, and its stage be started again for ever."""
+    with ExitStack() as held:  # each one while the next is tried
+        for names, host, port in (
+            (("CAPTURE_HOST", "CAPTURE_PORT"), settings.capture_host, settings.capture_port),
+            (("CONSOLE_HOST", "CONSOLE_PORT"), settings.console_host, settings.console_port),
+            (("CONSOLE_HOST", "METRICS_PORT"), settings.console_host, settings.metrics_port),
+            (("CONSOLE_HOST", "METRICS_PORT"), settings.console_host, settings.metrics_port + 1),
+        ):
+            trial = held.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 trial.bind((host, port))
+                trial.listen()
             except OSError as taken:
-                raise SettingsError(f"LOOPWIRE_{name}: {host}:{port} can't be used: {taken.strerror}") from taken
+                raise unusable(names, host, port, taken) from taken
 
 
 def _environment(settings: Settings, *, demo: bool) -> dict[str, str]:

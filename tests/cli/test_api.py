@@ -132,5 +132,5 @@ def test_asking_for_a_key_makes_none(tmp_path: Path) -> None:
 
 
 def test_a_key_no_header_can_hold_is_told() -> None:
-    with pytest.raises(Mistake, match="LOOPWIRE_API_KEY: the key has a character that no key has"):
-        caller.account(read(api_key="lw_é"), "")
+    with pytest.raises(Mistake, match="--key: the key has a character that no key has"):
+        caller.account(read(), "lw_é")

@@ -74,6 +74,7 @@ def test_the_plan_is_a_diff(text: str, update: bool, lines: list[str]) -> None:
     [
         ("name: shop", ["l.yaml: must be a list of loops, each with name, url and events"]),
         ("- a: [", ["l.yaml, line 1: is not YAML: expected the node content, but found '<stream end>'"]),
+        ("\0", ["l.yaml: is not YAML: unacceptable character #x0000: special characters are not allowed in "]),
         ("- shop", ["l.yaml: loop 1: must be a mapping with name, url and events"]),
         (
             "- {name: shop, url: 'ftp://x.example/', events: [opened], color: red}",

@@ -181,6 +181,15 @@ def test_files_that_can_t_be_used_are_told(served: Api, loopwire: Loopwire, tmp_
     assert served.calls == []
 
 
+def test_a_list_of_rejected_lines_that_can_t_be_written_is_told(
+    served: Api, loopwire: Loopwire, tmp_path: Path
+) -> None:
+    path = _file(tmp_path, HEADER + "a b,a@shop.example\n")
+    told = "loopwire: --rejected /dev/full: No space left on device\n"
+    assert loopwire("profiles", "load", path, "--rejected", "/dev/full") == (1, "", told)
+    assert served.calls == []
+
+
 def test_a_load_without_rows_is_one_of_none(served: Api, loopwire: Loopwire, tmp_path: Path) -> None:
     code, out, err = loopwire("profiles", "load", _file(tmp_path, HEADER))
     assert (code, err, served.calls) == (0, "", [])

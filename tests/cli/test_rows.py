@@ -76,6 +76,11 @@ def test_a_csv_of_mailings() -> None:
     ("text", "kind", "mistake"),
     [
         ("", PROFILES, "line 1 must be the header, the names of the columns: it is empty"),
+        (
+            "\0" * 200_000,
+            PROFILES,
+            "line 1 must be the header, the names of the columns: field larger than field limit (131072)",
+        ),
         ("email,city\n", PROFILES, "the header has no column id or profile; it has email, city"),
         ("id,Profile\n", PROFILES, "the header has id and Profile: which of them is meant?"),
         ("id,city,city\n", PROFILES, "the header has the column 'city' twice"),

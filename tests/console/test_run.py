@@ -46,6 +46,8 @@ def test_a_second_console_does_not_share_the_port() -> None:
 def test_a_host_of_another_machine_is_named() -> None:
     with pytest.raises(SystemExit, match=r"LOOPWIRE_CONSOLE_HOST: no\.such\.invalid is no address of this machine"):
         run(settings(console_host="no.such.invalid"))
+    with pytest.raises(SystemExit, match=r"LOOPWIRE_CONSOLE_HOST: 192\.0\.2\.1:\d+ can't be used: "):
+        run(settings(console_host="192.0.2.1"))
 
 
 def test_a_missing_key_is_named() -> None:
