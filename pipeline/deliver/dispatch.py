@@ -92,7 +92,8 @@ class Dispatch(Generic[Mark]):
         lane.answered(job, job.past, sent.reply, job.began, tick)
         self.room.give(job.quick)
         records = judged(post, sent, self._ladder, self._failures, self._world.now())
-        if any(record.topic == topics.LOOP_STATES and record.key == loop.encode() for record in records):
+        # The attempt's own record is the first, and mostly the only one.
+        if any(record.topic == topics.LOOP_STATES and record.key == loop.encode() for record in records[1:]):
             self._ended[loop] = post.loop.epoch
         attempt_line.tell(post, sent, records, lane, tick)
         self._end(job, records)

@@ -27,10 +27,7 @@ QUESTION_SECONDS = 10.0
 OFFSETS_SECONDS = 2.0
 SAID_SECONDS = 10.0  # librdkafka repeats itself many times a second
 LATEST, EARLIEST = -1, -2  # as Kafka's ListOffsets has them, in place of a time
-COMMITTED, UNDECIDED = (
-    "read_committed",
-    "read_uncommitted",
-)  # our readers read what is committed: the rest may be undone
+COMMITTED, UNDECIDED = "read_committed", "read_uncommitted"  # our readers read the former: the rest may be undone
 # A client would know a lost broker as its partitions' leader for 5 minutes, and each ListOffsets take 10 s.
 FRESH = {"topic.metadata.refresh.interval.ms": 1000}
 # Each attempt to connect leaves a word that only a question clears away; who is not answered is asked by a new one.
