@@ -47,13 +47,14 @@ _known = msgspec.json.Decoder(Known)
 _stamps = msgspec.json.Decoder(Stamps)
 
 
-def change_of(message: Message, before: Tail | None, origin: str | None) -> Record | None:
+def change_of(message: Message, before: Tail | None, origin: str | None, largest: int = LARGEST_EVENT) -> Record | None:
     """The event of one record of `profiles`, for the same partition number of `events`, or a dead letter.
 
     None where the record changes nothing. One that can't be read is passed over by the table, too.
 
     `before` is the row it replaces, as the table has it; None where there is none, or none any more: what compaction
-    took is not known. The event's id is a function of where the record stands, so a change told twice is one event.
+    took is not known. An event has at most `largest` bytes. Its id is a function of where the record stands: a change
+    told twice is one event.
     """
     try:
         after = _of(profile_tail(message.key() or b"", value)) if (value := message.value()) is not None else None
@@ -65,7 +66,7 @@ def change_of(message: Message, before: Tail | None, origin: str | None) -> Reco
     if not all(_owner(message)):
         return dead(topics.HITS_DEAD, topics.PROFILES, message, "key: is not ACCOUNT/PROFILE")
     event = _event(message, old, after, origin)
-    if len(event) > LARGEST_EVENT:
+    if len(event) > largest:
         return dead(topics.HITS_DEAD, topics.PROFILES, message, f"event: would be {len(event)} bytes")
     return Record(topics.EVENTS, message.key() or b"", event, partition=message.partition() or 0)
 

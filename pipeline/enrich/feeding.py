@@ -108,7 +108,7 @@ class Hits(Service):
     async def on_start(self) -> None:
         """Checks the topics, loads the mailings, joins the group."""
         self._ending.callback(self._thread.shutdown)
-        loop, wake = asyncio.get_running_loop(), self._joiner.outbox.wake
+        loop, wake = asyncio.get_running_loop(), self._joiner.writer.outbox.wake
         self._changes = Changes(self._kafka, self._joiner, partial(_soon, loop, wake))
         await self._on_thread(self._open)
 
@@ -135,12 +135,12 @@ class Hits(Service):
 
     @Service.task
     async def _acknowledge(self) -> None:
-        await self._joiner.outbox.run()
+        await self._joiner.writer.outbox.run()
 
     @Service.task
     async def _replace(self) -> None:
         try:
-            await self._joiner.replace()
+            await self._joiner.writer.replace()
         except (TooManyBadError, KafkaException) as failed:
             self._joiner.fail(failed)
 
@@ -156,7 +156,7 @@ class Hits(Service):
         with ending.bounded():
             leaving = asyncio.ensure_future(self._on_thread(self._leaving.close))
             while not leaving.done():
-                await self._joiner.outbox.breathe()
+                await self._joiner.writer.outbox.breathe()
             await leaving
             self._ending.close()
 
@@ -283,7 +283,7 @@ class Hits(Service):
         patience, left = FAILED_SECONDS if self._joiner.failed else STUCK_SECONDS, -1
         while not all(ledger.finished for ledger in ledgers):
             now = time.monotonic()
-            if left != (left := len(self._joiner.outbox.producer)):
+            if left != (left := len(self._joiner.writer.outbox.producer)):
                 moved = now
             if now - moved > patience:
                 return self._joiner.failed  # else the broker is away, and a commit would wait for it

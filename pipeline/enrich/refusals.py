@@ -1,7 +1,8 @@
-"""What Kafka refused for good waits a moment here, until it is known that not all is: a part of enrich's door."""
+"""What Kafka did not write waits here until it is written anew, or buried: a part of enrich's door."""
 
-import asyncio
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import NamedTuple
 
 import msgspec
@@ -9,12 +10,13 @@ from confluent_kafka import KafkaError
 
 from pipeline import topics
 from pipeline.kafka.consume import Batch
+from pipeline.kafka.proof import fault
 from pipeline.kafka.receipt import Receipt
-from pipeline.kafka.seam import Message
-from pipeline.record import Record, dead
+from pipeline.kafka.seam import Message, OnDelivery
+from pipeline.record import LARGEST_EVENT, Record, dead
 
-HOLD_SECONDS = 0.5  # so that a whole row of refusals is seen before the first of it becomes a dead letter
-FRAME = 512  # bytes of a record batch beside one event and its key: 61 of the batch, 20 of the record, a key of 169
+BROKERS_LARGEST = 1_048_588  # Kafka's default for a batch of records
+FRAME = 512  # bytes of a record batch beside one event: 61 of the batch, 20 of the record, a key of 169
 # The record itself is at fault, or we may not write it: it would be refused each time.
 FOR_GOOD = frozenset(
     {
@@ -24,24 +26,23 @@ FOR_GOOD = frozenset(
         KafkaError.POLICY_VIOLATION,
     }
 )
+# Nothing is wrong with it: its producer ended before it was sent, or another record of its batch is at fault.
+BEHIND = KafkaError(KafkaError._PURGE_QUEUE)  # noqa: SLF001
+BESIDE = frozenset({BEHIND.code(), KafkaError._INVALID_DIFFERENT_RECORD})  # noqa: SLF001
 
 
-class Refusal(NamedTuple):
-    """A record of `source` whose event of `size` bytes was refused, and the receipt its dead letter is owed to."""
+class Output(NamedTuple):
+    """What a message of `source` became, and the receipt it is owed to."""
 
+    turn: int  # outputs of an earlier turn come first; of one turn, those of earlier messages
     source: str
     message: Message
-    error: KafkaError
-    size: int
+    record: Record
     receipt: Receipt
-
-    def fits(self, largest: int) -> bool:
-        """Whether it was too large only with the others of its batch, where a batch may have `largest` bytes."""
-        return self.error.code() == KafkaError.MSG_SIZE_TOO_LARGE and self.size + FRAME <= largest
 
     @property
     def place(self) -> tuple[str, int]:
-        """Where the record stands."""
+        """Where the message stands."""
         return self.source, self.message.partition() or 0
 
     @property
@@ -49,10 +50,40 @@ class Refusal(NamedTuple):
         """Where in it."""
         return self.message.offset() or 0
 
+
+class Refusal(NamedTuple):
+    """An output that was not written."""
+
+    output: Output
+    error: KafkaError
+
     @property
-    def letter(self) -> Record:
-        """The record as it came, for the dead letters."""
-        return dead(topics.HITS_DEAD, self.source, self.message, f"{topics.EVENTS}: {self.error.str()}")
+    def is_forbidden(self) -> bool:
+        """Whether its topic may not be written."""
+        return self.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+    def reason(self, others: Sequence["Refusal"], largest: int) -> KafkaError | None:
+        """Why it can't be written, where an event may have `largest` bytes; None where it can be, by a new producer.
+
+        Where one of the `others` may not be written to the topic, it may not, either.
+        """
+        record = self.output.record
+        if self.error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            alone = len(record.value or b"") <= largest  # it was too large only with the rest of its batch
+            return None if alone else self.error
+        if self.error.code() in FOR_GOOD:
+            return self.error
+        return next((one.error for one in others if one.is_forbidden and one.output.record.topic == record.topic), None)
+
+    def buried(self, reason: KafkaError) -> Output:
+        """The message as it came, for the dead letters."""
+        why = f"{topics.EVENTS}: {reason.str()}"
+        return self.output._replace(record=dead(topics.HITS_DEAD, self.output.source, self.output.message, why))
+
+
+def largest_event(config: Mapping[str, str]) -> int:
+    """The most bytes of an event that `events`, so configured, takes, and whoever reads it."""
+    return min(LARGEST_EVENT, int(config.get("max.message.bytes", BROKERS_LARGEST)) - FRAME)
 
 
 class _Event(msgspec.Struct):
@@ -66,44 +97,55 @@ class Refusals:
     """Filled by delivery callbacks on the event loop, and by the thread that tells changes."""
 
     def __init__(self, events: str) -> None:
-        """`events` is the topic's full name: the dead letters' own refusals are not taken."""
+        """`events` is the topic's full name."""
         self._events = events
         self._waiting: list[Refusal] = []
         self._hits: dict[tuple[int, int], dict[str, list[Message]]] = {}  # a batch's, by id
+        self._turns = count()
 
-    def of_hit(self, batch: Batch, error: KafkaError, event: Message, receipt: Receipt) -> bool:
-        """Whether the refusal of one event of a batch is taken."""
-        if event.topic() != self._events:
+    def turn(self) -> int:
+        """The next one, of outputs that are produced from now on."""
+        return next(self._turns)
+
+    def watch(self, output: Output) -> OnDelivery:
+        """The delivery callback of an output that is not a plain event of a hit."""
+
+        def told(error: KafkaError | None, written: Message) -> None:
+            wrong = fault(error, written)
+            if wrong is None or not self.take(Refusal(output, wrong)):
+                output.receipt(error, written)
+
+        return told
+
+    def of_hit(self, turn: int, batch: Batch, error: KafkaError, event: Message, receipt: Receipt) -> bool:
+        """Whether it is taken that one event of a batch was not written: it is told without the hit it is of."""
+        if event.topic() != self._events or not _may_take(topics.EVENTS, error):
             return False
         hits = self._hits.get((batch.partition, batch.first))
         if hits is None:
             hits = self._hits[batch.partition, batch.first] = _by_id(batch)
         value = event.value() or b""
-        return self.take(topics.HITS, hits[_event.decode(value).id].pop(), error, len(value), receipt)
+        record = Record(topics.EVENTS, event.key() or b"", value, partition=batch.partition)
+        hit = hits[_event.decode(value).id].pop()
+        return self.take(Refusal(Output(turn, topics.HITS, hit, record, receipt), error))
 
-    def of_change(self, change: Message, error: KafkaError, event: Message, receipt: Receipt) -> bool:
-        """Whether the refusal of a change's event is taken."""
-        return event.topic() == self._events and self.take(
-            topics.PROFILES, change, error, len(event.value() or b""), receipt
-        )
-
-    def take(self, source: str, message: Message, error: KafkaError, size: int, receipt: Receipt) -> bool:
-        """Whether the refusal is one for good."""
-        if error.code() not in FOR_GOOD:
+    def take(self, refusal: Refusal) -> bool:
+        """Whether it can be written anew, or buried: a dead letter that is refused can't be."""
+        if not _may_take(refusal.output.record.topic, refusal.error):
             return False
-        self._waiting.append(Refusal(source, message, error, size, receipt))
+        self._waiting.append(refusal)
         return True
 
-    async def next(self) -> list[Refusal]:
-        """What was refused and has waited long enough, in the order of the records; after half a second."""
-        before = len(self._waiting)
-        await asyncio.sleep(HOLD_SECONDS)
-        if not before:
-            return []
+    def taken(self) -> list[Refusal]:
+        """All that was not written, in the order in which it should have been; each is given once."""
         taken = self._waiting.copy()
         del self._waiting[: len(taken)]  # the same list stays: the other thread may be about to append to it
         self._hits.clear()
-        return sorted(taken, key=lambda one: (one.place, one.offset))
+        return sorted(taken, key=lambda one: (one.output.turn, one.output.offset))
+
+
+def _may_take(topic: str, error: KafkaError) -> bool:
+    return error.code() in BESIDE or (error.code() in FOR_GOOD and topic == topics.EVENTS)
 
 
 def _by_id(batch: Batch) -> dict[str, list[Message]]:

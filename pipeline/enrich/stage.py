@@ -5,14 +5,23 @@ from pipeline.enrich.join import Rows, Stray, Told, UnreadableError, event_of, h
 from pipeline.record import LARGEST_EVENT, Message, Record, dead
 
 
-def outcome(message: Message, profiles: Rows, tags: Rows, told: Told, stray: Stray = nowhere) -> bytes | Record:
+def outcome(
+    message: Message,
+    profiles: Rows,
+    tags: Rows,
+    told: Told,
+    stray: Stray = nowhere,
+    largest: int = LARGEST_EVENT,
+) -> bytes | Record:
     """The event as JSON, bound for the same key and partition number of `events`; or a record for `hits-dead`.
+
+    An event has at most `largest` bytes.
 
     Bytes, not a Record, in the common case: this runs once a hit.
     """
     try:
         event = event_of(message.key(), message.value(), profiles, tags, told, stray)
-        return event if len(event) <= LARGEST_EVENT else buried(message, f"event: would be {len(event)} bytes")
+        return event if len(event) <= largest else buried(message, f"event: would be {len(event)} bytes")
     except UnreadableError as wrong:
         return buried(message, str(wrong))
 

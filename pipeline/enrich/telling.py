@@ -2,17 +2,14 @@
 
 import time
 from collections.abc import Callable
-from functools import partial
-
-from confluent_kafka import KafkaException
 
 from pipeline import topics
 from pipeline.enrich.changes import change_of
 from pipeline.enrich.joiner import Joiner
+from pipeline.enrich.refusals import Output
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.receipt import Receipt
 from pipeline.kafka.seam import Kafka, Message
-from pipeline.record import Record
 
 FULL_SECONDS = 0.005  # between two tries where the producer's queue is full
 
@@ -41,34 +38,22 @@ class Changes:
         partition, offset = message.partition() or 0, message.offset() or 0
         if offset < self._told.get(partition, offset + 1):
             return
-        replaced = partial(self._joiner.refusals.of_change, message)
-        receipt = Receipt(self._ledgers[partition], offset, offset + 1, self._joiner.refuse, replaced)
+        receipt = Receipt(self._ledgers[partition], offset, offset + 1, self._joiner.refuse)
         if not receipt.owed:
             return  # revoked: its next owner tells it
         before = self._joiner.tables.profile(partition, message.key() or b"")
-        record = change_of(message, before, _origin(message))
+        record = change_of(message, before, _origin(message), self._joiner.writer.largest)
         if record is not None:
             receipt.expect(1)
-            self._write(message, record, receipt)
+            self._write(Output(self._joiner.writer.refusals.turn(), topics.PROFILES, message, record, receipt))
         receipt.complete()
 
-    def _write(self, message: Message, record: Record, receipt: Receipt) -> None:
-        topic, headers = self._kafka.full(record.topic), list(record.headers) or None
-        produce = self._joiner.outbox.producer.produce
-        while True:
-            try:
-                produce(topic, record.value, record.key, record.partition, on_delivery=receipt, headers=headers)
-                self._wake()
-                return
-            except BufferError:
-                if self._joiner.stopping:
-                    return  # its receipt stays open: the next owner tells it
-                time.sleep(FULL_SECONDS)  # the event loop serves the acknowledgements
-            except KafkaException as refused:
-                size = len(record.value or b"")
-                if not self._joiner.refusals.take(topics.PROFILES, message, refused.args[0], size, receipt):
-                    raise
-                return
+    def _write(self, output: Output) -> None:
+        while not self._joiner.writer.put(output):
+            if self._joiner.stopping:
+                return  # its receipt stays open: the next owner tells it
+            time.sleep(FULL_SECONDS)  # the event loop serves the acknowledgements
+        self._wake()
 
 
 def _origin(message: Message) -> str | None:

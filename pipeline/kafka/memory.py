@@ -178,6 +178,9 @@ class MemoryProducer:
             on_delivery(None, message)
         return len(told)
 
+    def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
+        """Nothing waits in it."""
+
     def flush(self, timeout: float = -1) -> int:
         while self._untold:
             self.poll(timeout)

@@ -1,6 +1,7 @@
 """An outbox puts records into topics from an event loop and says on that loop when each is safe."""
 
 import asyncio
+from contextlib import suppress
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -18,6 +19,7 @@ class Outbox:
     def __init__(self, kafka: Kafka, producer: Producer) -> None:
         self._kafka = kafka
         self.producer = producer
+        self.ended = False  # a refusal ended a producer that leaves no gap: it takes nothing any more
         self._busy = asyncio.Event()
 
     def send(self, record: Record, told: OnDelivery) -> None:
@@ -38,7 +40,7 @@ class Outbox:
 
     async def breathe(self) -> None:
         """Serves acknowledgements once and lets others run: for who waits for room in the queue."""
-        self.producer.poll(0)
+        self._poll()
         await asyncio.sleep(POLL_SECONDS)
 
     async def put(self, *records: Record) -> None:
@@ -69,11 +71,22 @@ class Outbox:
                 await self.breathe()
                 continue
             self._busy.clear()
-            self.producer.poll(0)
-            try:
-                await asyncio.wait_for(self._busy.wait(), IDLE_SECONDS)
-            except TimeoutError:
-                continue
+            self._poll()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(
+                    IDLE_SECONDS
+                ):  # `wait_for` forgets to be cancelled when it is woken just then
+                    await self._busy.wait()
+
+    async def emptied(self) -> None:
+        """Waits until all is told of that a producer took which ended; what it did not send it will not."""
+        while len(self.producer):
+            self.producer.purge(in_queue=True, in_flight=False, blocking=False)  # it may overlook what came as it ended
+            await self.breathe()
+
+    def renew(self, producer: Producer) -> None:
+        """Another takes the place of a producer that ended."""
+        self.producer, self.ended = producer, False
 
     async def drain(self, seconds: float) -> int:
         """Waits up to `seconds` for all that was sent; how many records are still not safe."""
@@ -81,3 +94,11 @@ class Outbox:
         while len(self.producer) and asyncio.get_running_loop().time() < deadline:
             await self.breathe()
         return len(self.producer)
+
+    def _poll(self) -> None:
+        try:
+            self.producer.poll(0)
+        except KafkaException as failed:
+            if failed.args[0].code() != KafkaError._GAPLESS_GUARANTEE:  # noqa: SLF001
+                raise
+            self.ended = True

@@ -226,17 +226,29 @@ def test_what_the_broker_refuses_for_its_size_is_a_dead_letter_and_what_came_wit
     until(lambda: stage.behind() == 0)
     assert worker.process.poll() is None
     assert stage.written(topics.HITS_DEAD) == 1
-    stage.traffic.some(1000)  # among which it is refused together with others
+    stage.traffic.some(1000)
     stage.traffic.hit(useragent=secrets.token_hex(15_000))
     stage.traffic.some(1000)
     stage.traffic.flush()
-    until(lambda: stage.behind() == 0 or worker.process.poll() is not None)
-    if worker.process.poll() is not None:
-        assert "takes 20000 bytes at once by now" in worker.said
-        stage.start()
     seen = stage.finish()
-    assert (seen.hits, seen.events) == (2502, 2500)
-    assert stage.reasons() == {"events: Broker: Message size too large"}
+    assert worker.process.returncode == 0
+    assert (seen.hits, seen.events, seen.dead) == (2502, 2500, 2)
+    foreseen, refused = sorted(stage.reasons())
+    assert foreseen.startswith("event: would be 30")
+    assert refused == "events: Broker: Message size too large"
+
+
+def test_a_limit_that_is_lowered_under_load_loses_nothing_and_bends_no_order(stage: Stage) -> None:
+    worker = stage.ready()
+    for largest in (20_000, 10_000, 5_000, 2_500, 1_500):
+        stage.traffic.some(3000)
+        stage.configure(topics.EVENTS, "max.message.bytes", str(largest))  # while they are on their way
+    stage.traffic.some(3000)
+    stage.traffic.flush()
+    seen = stage.finish()
+    assert worker.process.returncode == 0
+    assert "kafka refused events" in worker.said
+    assert (seen.hits, seen.dead) == (seen.events, 0)
 
 
 def test_what_we_may_not_write_is_a_dead_letter_until_it_is_too_much(stage: Stage) -> None:

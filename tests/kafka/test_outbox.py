@@ -59,3 +59,19 @@ async def test_of_many_one_that_is_not_safe_is_raised() -> None:
         await asyncio.wait_for(outbox.put(*RECORDS), 5)
     await asyncio.wait_for(outbox.put(RECORDS[0]), 5)
     running.cancel()
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_one_that_is_cancelled_as_it_is_woken_ends(turns: int) -> None:
+    memory = Memory({"profiles": 1})
+    outbox = Outbox(memory, memory.producer())
+    running = asyncio.create_task(outbox.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    outbox.wake()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=2)
+    assert done
+    assert running.cancelled()
