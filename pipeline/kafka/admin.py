@@ -15,7 +15,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its _
     ResourceType,
 )
 
-from pipeline.kafka.client import Cluster, common, made
+from pipeline.kafka.client import Cluster
+from pipeline.kafka.making import common, made
 from pipeline.kafka.seam import Kafka
 from pipeline.settings import Settings
 from pipeline.topics import Wanted, read, wanted

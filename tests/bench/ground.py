@@ -16,7 +16,8 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from pipeline import settings
 from pipeline.kafka.admin import Admin
-from pipeline.kafka.client import Cluster, common
+from pipeline.kafka.client import Cluster
+from pipeline.kafka.making import common
 from pipeline.kafka.seam import Message
 from pipeline.local.broker import SERVER, Broker
 from pipeline.record import Record

@@ -52,6 +52,9 @@ class Late:
     def flush(self, timeout: float = -1) -> int:  # noqa: ARG002
         return len(self._untold)
 
+    def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
+        """Nothing waits in a queue."""
+
     def __len__(self) -> int:
         return len(self._untold)
 

@@ -16,7 +16,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its _
 
 from pipeline import topics
 from pipeline.kafka.admin import Admin, Kind, Present, Step, check_family, plan
-from pipeline.kafka.client import Cluster, common
+from pipeline.kafka.client import Cluster
+from pipeline.kafka.making import common
 from pipeline.kafka.memory import Memory
 from pipeline.settings import Settings
 from pipeline.topics import Wanted

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from pipeline.kafka import client
+from pipeline.kafka import asking, making
 from pipeline.kafka.client import Cluster
 from pipeline.settings import Settings
 from pipeline.topics import HITS, TAGS
@@ -59,12 +59,12 @@ class Asker:
 def test_partitions_without_a_leader_are_asked_again(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    real, answers = client.made, [KafkaException(KafkaError(code)), KafkaException(KafkaError(code))]
+    real, answers = making.made, [KafkaException(KafkaError(code)), KafkaException(KafkaError(code))]
 
     def made(kind: Any, config: dict[str, Any]) -> Any:
         return Asker(real(kind, config), answers) if kind is Consumer else real(kind, config)
 
-    monkeypatch.setattr(client, "made", made)
+    monkeypatch.setattr(asking, "made", made)
     assert cluster.ends(PLACES) == {(TAGS, 0): 0, (TAGS, 1): 3}
     assert answers == []
 
@@ -72,7 +72,7 @@ def test_partitions_without_a_leader_are_asked_again(
 def test_a_topic_that_is_not_there_is_named_by_kafka_s_own_reason(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.0)
     with pytest.raises(KafkaException) as refused:
         cluster.ends([("no-such-topic", 0)])
     assert refused.value.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
@@ -83,4 +83,4 @@ def test_who_is_in_a_hurry_is_not_kept(cluster: Cluster) -> None:
     began = time.monotonic()
     with pytest.raises(KafkaException):
         cluster.ends([(HITS, 999)])
-    assert time.monotonic() - began < client.PATIENCE_SECONDS
+    assert time.monotonic() - began < asking.PATIENCE_SECONDS
