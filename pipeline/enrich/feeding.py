@@ -142,7 +142,8 @@ class Hits(Service):
         try:
             await self._joiner.writer.replace()
         except (TooManyBadError, KafkaException) as failed:
-            self._joiner.fail(failed)
+            if not self._joiner.stopping:  # else the broker is away, and the next owner writes it
+                self._joiner.fail(failed)
 
     @Service.task
     async def _stop_when_broken(self) -> None:

@@ -55,7 +55,7 @@ class Joiner:
         stray = partial(self.stray, batch.partition)
         if not batch.ledger.live:
             return  # revoked while it waited: its next owner reads it again
-        largest, outbox, refusals = self.writer.largest, self.writer.outbox, self.writer.refusals
+        largest, outbox, refusals = self.writer.sizes.event, self.writer.outbox, self.writer.refusals
         outputs = [outcome(message, profiles, tags, told, stray, largest) for message in batch.messages]
         # Before the ledger is opened: what stops the worker is not under way, and is not waited for.
         while self.before:

@@ -1,7 +1,7 @@
 """What Kafka did not write waits here until it is written anew, or buried: a part of enrich's door."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from pipeline.kafka.seam import Message, OnDelivery
 from pipeline.record import LARGEST_EVENT, Record, dead
 
 BROKERS_LARGEST = 1_048_588  # Kafka's default for a batch of records
+LARGEST_BATCH = 1_000_000  # librdkafka's
 FRAME = 512  # bytes of a record batch beside one event: 61 of the batch, 20 of the record, a key of 169
 # The record itself is at fault, or we may not write it: it would be refused each time.
 FOR_GOOD = frozenset(
@@ -58,22 +59,18 @@ class Refusal(NamedTuple):
     error: KafkaError
 
     @property
-    def is_forbidden(self) -> bool:
-        """Whether its topic may not be written."""
-        return self.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    def is_for_size(self) -> bool:
+        """Whether it, or the batch it was in, was too large."""
+        return self.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
 
-    def reason(self, others: Sequence["Refusal"], largest: int) -> KafkaError | None:
-        """Why it can't be written, where an event may have `largest` bytes; None where it can be, by a new producer.
+    def reason(self, sizes: "Sizes", forbidden: Mapping[str, KafkaError]) -> KafkaError | None:
+        """Why it can't be written; None where it can be, by a new producer that makes smaller batches.
 
-        Where one of the `others` may not be written to the topic, it may not, either.
+        `forbidden` are the topics that may not be written: what came behind may not, either.
         """
-        record = self.output.record
-        if self.error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            alone = len(record.value or b"") <= largest  # it was too large only with the rest of its batch
-            return None if alone else self.error
-        if self.error.code() in FOR_GOOD:
-            return self.error
-        return next((one.error for one in others if one.is_forbidden and one.output.record.topic == record.topic), None)
+        if self.is_for_size:
+            return self.error if sizes.is_too_large(self.output.record) else None
+        return self.error if self.error.code() in FOR_GOOD else forbidden.get(self.output.record.topic)
 
     def buried(self, reason: KafkaError) -> Output:
         """The message as it came, for the dead letters."""
@@ -81,9 +78,39 @@ class Refusal(NamedTuple):
         return self.output._replace(record=dead(topics.HITS_DEAD, self.output.source, self.output.message, why))
 
 
-def largest_event(config: Mapping[str, str]) -> int:
-    """The most bytes of an event that `events`, so configured, takes, and whoever reads it."""
-    return min(LARGEST_EVENT, int(config.get("max.message.bytes", BROKERS_LARGEST)) - FRAME)
+class Sizes(NamedTuple):
+    """How large an event may be, and a batch of them is made, in bytes."""
+
+    event: int
+    batch: int
+
+    def is_too_large(self, record: Record) -> bool:
+        """Whether a record that was refused for its size would be again: it is too large, or it was sent alone."""
+        return len(record.value or b"") > self.event or len(record.key) + len(record.value or b"") >= self.batch
+
+    def after(self, refused: Iterable[Refusal], config: Mapping[str, str]) -> "Sizes":
+        """What is tried next: half of a batch, where one was refused that should have been taken.
+
+        So it comes to an end also where we may not know what `events` takes.
+        """
+        now = sizes(config)
+        halve = any(one.is_for_size and not self.is_too_large(one.output.record) for one in refused)
+        return Sizes(now.event, min(now.batch, max(self.batch // 2, 1) if halve else self.batch))
+
+
+def sizes(config: Mapping[str, str]) -> Sizes:
+    """What `events`, so configured, takes, and whoever reads it. A batch that is too large is refused whole."""
+    most = int(config.get("max.message.bytes", BROKERS_LARGEST))
+    return Sizes(min(LARGEST_EVENT, most - FRAME), max(min(LARGEST_BATCH, most * 9 // 10), 1))
+
+
+def forbidden(refused: Iterable[Refusal]) -> dict[str, KafkaError]:
+    """The topics that may not be written, each with Kafka's words."""
+    return {
+        one.output.record.topic: one.error
+        for one in refused
+        if one.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    }
 
 
 class _Event(msgspec.Struct):
@@ -126,7 +153,7 @@ class Refusals:
             hits = self._hits[batch.partition, batch.first] = _by_id(batch)
         value = event.value() or b""
         record = Record(topics.EVENTS, event.key() or b"", value, partition=batch.partition)
-        hit = hits[_event.decode(value).id].pop()
+        hit = _own(hits[_event.decode(value).id], value)
         return self.take(Refusal(Output(turn, topics.HITS, hit, record, receipt), error))
 
     def take(self, refusal: Refusal) -> bool:
@@ -148,9 +175,16 @@ def _may_take(topic: str, error: KafkaError) -> bool:
     return error.code() in BESIDE or (error.code() in FOR_GOOD and topic == topics.EVENTS)
 
 
+def _own(hits: list[Message], event: bytes) -> Message:
+    """Takes that of the hits of one id which the event begins with."""
+    own = next((one for one in hits if event.startswith((one.value() or b"").rstrip()[:-1])), hits[0])
+    hits.remove(own)
+    return own
+
+
 def _by_id(batch: Batch) -> dict[str, list[Message]]:
     found: defaultdict[str, list[Message]] = defaultdict(list)
-    for message in reversed(batch.messages):  # the first of an id is taken first
+    for message in batch.messages:
         try:
             found[_event.decode(message.value() or b"").id].append(message)
         except msgspec.MsgspecError:

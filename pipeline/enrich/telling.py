@@ -42,18 +42,22 @@ class Changes:
         if not receipt.owed:
             return  # revoked: its next owner tells it
         before = self._joiner.tables.profile(partition, message.key() or b"")
-        record = change_of(message, before, _origin(message), self._joiner.writer.largest)
+        record = change_of(message, before, _origin(message), self._joiner.writer.sizes.event)
         if record is not None:
             receipt.expect(1)
-            self._write(Output(self._joiner.writer.refusals.turn(), topics.PROFILES, message, record, receipt))
+            if not self._wrote(Output(self._joiner.writer.refusals.turn(), topics.PROFILES, message, record, receipt)):
+                self._ledgers[partition].abandon(offset)  # the next owner tells it
+                return
         receipt.complete()
 
-    def _write(self, output: Output) -> None:
+    def _wrote(self, output: Output) -> bool:
+        """Whether it is on its way; not so where the stage stops before there is room for it."""
         while not self._joiner.writer.put(output):
             if self._joiner.stopping:
-                return  # its receipt stays open: the next owner tells it
+                return False
             time.sleep(FULL_SECONDS)  # the event loop serves the acknowledgements
         self._wake()
+        return True
 
 
 def _origin(message: Message) -> str | None:

@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline import topics
 from pipeline.enrich.figures import DEAD
 from pipeline.enrich.limits import Bad
-from pipeline.enrich.refusals import BEHIND, FRAME, Output, Refusal, Refusals, largest_event
+from pipeline.enrich.refusals import BEHIND, BESIDE, Output, Refusal, Refusals, Sizes, forbidden, sizes
 from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.seam import Kafka, Producer
-from pipeline.record import LARGEST_EVENT
 
 log = logging.getLogger(__name__)
+quiet = logging.getLogger("librdkafka.gapless")  # it calls the end of its producer fatal; we say below what it was
+quiet.disabled = True
 
 HOLD_SECONDS = 0.5  # so that a whole row of refusals is seen before the first of it becomes a dead letter
 
@@ -25,9 +27,9 @@ class Writer:
         """`bad` judges whether what was refused is too much."""
         self._kafka = kafka
         self._bad = bad
-        self.largest = largest_event(kafka.config(topics.EVENTS))  # bytes of an event
+        self.sizes = sizes(kafka.config(topics.EVENTS))
         self.refusals = Refusals(kafka.full(topics.EVENTS))
-        self.outbox = Outbox(kafka, _gapless(kafka, self.largest))
+        self.outbox = self._gapless()
 
     def put(self, output: Output) -> bool:
         """Whether the producer took it; not so while its queue is full, and once it ended. From any thread."""
@@ -37,33 +39,49 @@ class Writer:
         """Writes anew what Kafka did not write, or dead letters for it where that is not too much; until cancelled."""
         while True:
             await asyncio.sleep(HOLD_SECONDS)
-            if self.outbox.ended:  # by a refusal, so that what came behind it was not written before it
-                await self.outbox.emptied()
-                self.largest = largest_event(await asyncio.to_thread(self._kafka.config, topics.EVENTS))
-                fresh = _gapless(self._kafka, self.largest)
-                self._write_anew(fresh)
-                self.outbox.renew(fresh)  # by now: what others produce comes behind what is written anew
-            else:
-                self._write_anew(self.outbox.producer)
+            if not self.outbox.ended:
+                await self._write_anew(self.refusals.taken(), self.sizes, self.outbox)
+                continue
+            await self.outbox.emptied()  # it ended by a refusal, so that what came behind was not written before it
+            refused, before = self.refusals.taken(), self.sizes
+            config = await asyncio.to_thread(self._kafka.config, topics.EVENTS)
+            self.sizes = before.after(refused, config)
+            fresh = self._gapless()
+            await self._write_anew(refused, before._replace(event=self.sizes.event), fresh)
+            self.outbox.renew(fresh)  # by now: what others produce comes behind what is written anew
 
-    def _write_anew(self, producer: Producer) -> None:
-        refused = self.refusals.taken()
-        reasons = [one.reason(refused, self.largest) for one in refused]
+    async def _write_anew(self, refused: Sequence[Refusal], refused_by: Sizes, outbox: Outbox) -> None:
+        closed = forbidden(refused)
+        reasons = [one.reason(refused_by, closed) for one in refused]
         outputs = [one.buried(why) if why else one.output for one, why in zip(refused, reasons, strict=True)]
         dead = [one for one, why in zip(outputs, reasons, strict=True) if why]
         for one in dead:
             self._bad.late(one.record, one.place, one.offset)
         DEAD.inc(sum(one.source == topics.HITS for one in dead))
         for at, one in enumerate(outputs):
-            if not self._took(producer, one):
-                for rest in outputs[at:]:
-                    self.refusals.take(Refusal(rest, BEHIND))
+            while not (took := self._took(outbox.producer, one)) and not outbox.ended:
+                await outbox.breathe()
+            if not took:
+                self._wait_again(outputs[at:])
                 break
         if refused:
-            self.outbox.wake()
-            why = next((reason for reason in reasons if reason), refused[0].error)
+            outbox.wake()
+            why = next((one.error for one in refused if one.error.code() not in BESIDE), BEHIND)
             log.warning("kafka refused events (%s): %d are dead letters, %d are written anew", why.str(), len(dead),
                         len(outputs) - len(dead))  # fmt: skip
+
+    def _wait_again(self, outputs: Sequence[Output]) -> None:
+        for one in outputs:
+            self.refusals.take(Refusal(one, BEHIND))
+
+    def _gapless(self) -> Outbox:
+        """Its producer ends at the first refusal, so that nothing is written behind what was not.
+
+        One request at a time: a broker that has nothing of a producer yet takes any batch as its first, so also the
+        second one where it refused the first.
+        """
+        more = {"enable.gapless.guarantee": True, "max.in.flight.requests.per.connection": 1, "logger": quiet}
+        return Outbox(self._kafka, self._kafka.producer(**more, **{"batch.size": self.sizes.batch}))
 
     def _took(self, producer: Producer, output: Output) -> bool:
         record = output.record
@@ -84,15 +102,3 @@ class Writer:
         if not self.refusals.take(Refusal(output, error)):
             raise refused
         return True
-
-
-def _gapless(kafka: Kafka, largest: int) -> Producer:
-    """A producer that ends at the first refusal, so that nothing is written behind what was not.
-
-    One request at a time: a broker that has nothing of a producer yet takes any batch as its first, so also the second
-    one where it refused the first. Its batches are smaller than what `events` takes, since one is refused whole; an
-    event of `largest` bytes goes alone.
-    """
-    batch = {"batch.size": (largest + FRAME) * 9 // 10} if largest < LARGEST_EVENT else {}
-    more = {"enable.gapless.guarantee": True, "max.in.flight.requests.per.connection": 1} | batch
-    return kafka.producer(**more)

@@ -84,9 +84,9 @@ class Outbox:
             self.producer.purge(in_queue=True, in_flight=False, blocking=False)  # it may overlook what came as it ended
             await self.breathe()
 
-    def renew(self, producer: Producer) -> None:
-        """Another takes the place of a producer that ended."""
-        self.producer, self.ended = producer, False
+    def renew(self, other: "Outbox") -> None:
+        """The other's producer takes the place of one that ended."""
+        self.producer, self.ended = other.producer, other.ended
 
     async def drain(self, seconds: float) -> int:
         """Waits up to `seconds` for all that was sent; how many records are still not safe."""

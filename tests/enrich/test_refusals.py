@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from pipeline.enrich.refusals import BEHIND, FRAME, Output, Refusal, Refusals, largest_event
+from pipeline.enrich.refusals import BEHIND, FRAME, LARGEST_BATCH, Output, Refusal, Refusals, Sizes, forbidden, sizes
 from pipeline.kafka.consume import Batch
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.memory import Message
@@ -15,7 +15,7 @@ TOO_LARGE, FORBIDDEN = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), KafkaError(Kaf
 INVALID, BESIDE = KafkaError(KafkaError.INVALID_RECORD), KafkaError(KafkaError._INVALID_DIFFERENT_RECORD)
 EVENTS = "staging-events"
 LETTER = Record("hits-dead", b"shop/jane", b"no hit", (("reason", b"value: JSON is malformed"),))
-LARGEST = 20_000
+SIZES = Sizes(event=20_000, batch=18_000)
 
 
 def _hit(offset: int, name: str) -> Message:
@@ -133,8 +133,9 @@ def test_one_that_is_watched_and_safe_is_its_receipt_s(refusals: Refusals) -> No
 @pytest.mark.parametrize(
     ("error", "size", "why"),
     [
-        (TOO_LARGE, LARGEST + 1, TOO_LARGE),
-        (TOO_LARGE, LARGEST, None),
+        (TOO_LARGE, SIZES.event + 1, TOO_LARGE),
+        (TOO_LARGE, SIZES.batch - len("shop/jane"), TOO_LARGE),  # it was sent alone
+        (TOO_LARGE, SIZES.batch - len("shop/jane") - 1, None),
         (FORBIDDEN, 1, FORBIDDEN),
         (INVALID, 1, INVALID),
         (BESIDE, 1, None),
@@ -144,24 +145,43 @@ def test_one_that_is_watched_and_safe_is_its_receipt_s(refusals: Refusals) -> No
 def test_one_that_was_too_large_only_with_others_and_what_came_behind_can_be_written(
     receipt: Receipt, error: KafkaError, size: int, why: KafkaError | None
 ) -> None:
-    one = Refusal(_output(receipt, b"x" * size), error)
-    assert one.reason([one], LARGEST) is why
+    assert Refusal(_output(receipt, b"x" * size), error).reason(SIZES, {}) is why
 
 
 def test_where_one_may_not_be_written_none_of_its_topic_may(receipt: Receipt) -> None:
     behind, refused = Refusal(_output(receipt), BEHIND), Refusal(_output(receipt), FORBIDDEN)
-    assert behind.reason([behind, refused], LARGEST) is FORBIDDEN
-    letter = Refusal(behind.output._replace(record=LETTER), BEHIND)
-    assert letter.reason([letter, refused], LARGEST) is None
+    closed = forbidden([behind, refused])
+    assert behind.reason(SIZES, closed) is FORBIDDEN
+    assert Refusal(behind.output._replace(record=LETTER), BEHIND).reason(SIZES, closed) is None
+
+
+def test_two_hits_of_one_id_are_told_apart_by_what_they_say(refusals: Refusals, receipt: Receipt) -> None:
+    short, long = (Message("hits", 3, offset, b"shop/jane", b'{"id":"a","url":"%s"}' % url, None)
+                   for offset, url in ((10, b"x"), (11, b"y" * 100)))  # fmt: skip
+    batch = Batch("hits", 3, [short, long], Ledger())
+    event = Message(EVENTS, 3, 0, b"shop/jane", (long.value() or b"")[:-1] + b',"tags":[]}', None)
+    assert refusals.of_hit(0, batch, FORBIDDEN, event, receipt)
+    assert [one.output.offset for one in refusals.taken()] == [11]
 
 
 @pytest.mark.parametrize(
-    ("config", "largest"),
+    ("config", "expected"),
     [
-        ({}, LARGEST_EVENT),
-        ({"max.message.bytes": "20000"}, 20_000 - FRAME),
-        ({"max.message.bytes": "9999999"}, LARGEST_EVENT),
+        ({}, Sizes(LARGEST_EVENT, 943_729)),
+        ({"max.message.bytes": "20000"}, Sizes(20_000 - FRAME, 18_000)),
+        ({"max.message.bytes": "910000"}, Sizes(LARGEST_EVENT, 819_000)),
+        ({"max.message.bytes": "9999999"}, Sizes(LARGEST_EVENT, LARGEST_BATCH)),
+        ({"max.message.bytes": "0"}, Sizes(-FRAME, 1)),
     ],
 )
-def test_an_event_is_as_large_as_its_topic_takes(config: dict[str, str], largest: int) -> None:
-    assert largest_event(config) == largest
+def test_an_event_and_a_batch_are_as_large_as_the_topic_takes(config: dict[str, str], expected: Sizes) -> None:
+    assert sizes(config) == expected
+
+
+def test_what_is_tried_next_is_smaller_where_a_batch_was_refused_that_should_have_been_taken(receipt: Receipt) -> None:
+    small, large = (_output(receipt, b"x" * size) for size in (100, 19_000))
+    limit = {"max.message.bytes": "20000"}
+    assert SIZES.after([Refusal(small, TOO_LARGE)], limit).batch == 9_000
+    assert SIZES.after([Refusal(large, TOO_LARGE)], limit).batch == 18_000
+    assert SIZES.after([Refusal(small, FORBIDDEN)], {"max.message.bytes": "10000"}) == Sizes(10_000 - FRAME, 9_000)
+    assert SIZES._replace(batch=1).after([Refusal(small, TOO_LARGE)], {}).batch == 1
