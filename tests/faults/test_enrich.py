@@ -251,6 +251,35 @@ def test_a_limit_that_is_lowered_under_load_loses_nothing_and_bends_no_order(sta
     assert (seen.hits, seen.dead) == (seen.events, 0)
 
 
+def test_a_right_that_comes_and_goes_under_load_loses_nothing_and_bends_no_order(stage: Stage) -> None:
+    worker = stage.ready(bad_share=1, bad_in_row=0)
+    with stage.traffic.flowing(1000):
+        for _ in range(5):
+            letters = stage.written(topics.HITS_DEAD)
+            stage.forbid(topics.EVENTS)
+            until(lambda letters=letters: stage.written(topics.HITS_DEAD) > letters)  # type: ignore[misc]
+            stage.allow(topics.EVENTS)
+            events = stage.written()
+            until(lambda events=events: stage.written() > events)  # type: ignore[misc]
+    seen = stage.finish()
+    assert worker.process.returncode == 0
+    assert seen.duplicates == 0
+    assert seen.dead >= 5
+
+
+def test_a_stage_that_stops_amid_refusals_commits_and_leaves_nothing_out(stage: Stage) -> None:
+    assert stage.ready().stop() == 0  # changes from here on are told
+    with stage.traffic.flowing(2000):
+        for _ in range(4):
+            stage.configure(topics.EVENTS, "max.message.bytes", "1048588")
+            worker = stage.ready(bad_share=1, bad_in_row=0)
+            stage.configure(topics.EVENTS, "max.message.bytes", "1300")
+            until(lambda worker=worker: "kafka refused events" in worker.said)  # type: ignore[misc]
+            assert worker.stop() == 0
+    stage.ready()
+    stage.finish()
+
+
 def test_what_we_may_not_write_is_a_dead_letter_until_it_is_too_much(stage: Stage) -> None:
     worker = stage.ready()
     stage.traffic.some(300)
