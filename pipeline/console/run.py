@@ -38,6 +38,7 @@ from pipeline.console.workbench import Workbench
 from pipeline.deliver.ladder import Ladder
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
+from pipeline.kafka.rights import check_rights
 from pipeline.kafka.seam import Kafka
 from pipeline.outbound import Guard
 from pipeline.settings import Settings, SettingsError, near, unusable
@@ -70,7 +71,9 @@ def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT; exits with one line where it can't."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until all is loaded there is nothing to lose
     try:
-        uvloop.run(_until_told(settings))
+        cluster = Cluster(settings)
+        check_rights(cluster, "console", settings.retry_ladder)
+        uvloop.run(_until_told(cluster, settings))
     except SettingsError as wrong:
         raise SystemExit(str(wrong)) from None
     except KafkaException as wrong:
@@ -106,14 +109,14 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
         await parts.watching.close()
 
 
-async def _until_told(settings: Settings) -> None:
+async def _until_told(cluster: Cluster, settings: Settings) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def listen() -> None:
         for told in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(told, stop.set)
 
-    await serve(settings, Cluster(settings), stop, listen)
+    await serve(settings, cluster, stop, listen)
 
 
 async def _work(server: Server, parts: Parts, stop: asyncio.Event) -> None:
