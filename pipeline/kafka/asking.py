@@ -4,8 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -16,8 +15,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its _
     ResourceType,
 )
 
+from pipeline.kafka.allowed import forbidden_of
 from pipeline.kafka.making import common, made
-from pipeline.kafka.refusal import FORBIDDEN, forbidden, is_unbelieved, unanswered
+from pipeline.kafka.refusal import FORBIDDEN, NOBODY, forbidden, is_unbelieved, unanswered
 from pipeline.kafka.seam import Offsets, Place, Right
 from pipeline.settings import Settings
 
@@ -41,7 +41,6 @@ READER = "loopwire-reader"  # a group that nobody is a member of
 RETRY_SECONDS = 0.1
 SPREAD_SECONDS = 3.0  # until every broker knows of a topic that was just made
 PATIENCE_SECONDS = 60.0  # a broker that is away so long is told of by the end of the process
-MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND})
 PASSING = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -103,6 +102,7 @@ class Asking:
         self._askers: dict[tuple[str, str], confluent_kafka.Consumer] = {}
         self._hurried = False
         self._heard = deque[KafkaError](maxlen=HEARD)
+        self._met = False  # it answered once
         self._unknown: set[str] = set()  # topics of which we may not know how they are kept
 
     def hurry(self) -> None:
@@ -170,10 +170,9 @@ class Asking:
     def lacking(self, rights: Iterable[Right]) -> list[Right]:
         asked = list(rights)
         self._metadata()  # says soonest why it is not answered
-        of_topics = self._allowed("topic", [one.name for one in asked if one.kind == "topic"])
-        of_groups = self._allowed("group", [one.name for one in asked if one.kind == "group"])
-        allowed = {"topic": of_topics, "group": of_groups}
-        return [one for one in asked if one.operation not in allowed[one.kind].get(one.name, {one.operation})]
+        full = {one: one._replace(name=self.full(one.name)) for one in asked}
+        found = patiently(lambda: forbidden_of(self._admin, full.values()), self._ask_anew, self._is_hurried)
+        return [one for one in asked if full[one] in found]
 
     def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
         asked = list(places)
@@ -186,36 +185,20 @@ class Asking:
         found = self._asked(asked, group, COMMITTED, lambda asker: asker.committed(asked, QUESTION_SECONDS))
         return {place: offset for place, offset in found.items() if offset >= 0}
 
-    def _allowed(self, kind: str, names: Iterable[str]) -> dict[str, set[str]]:
-        """What may be done with each of them, as far as the cluster says."""
-
-        # A group is refused with the word for topics, too, where its members read some that we may not see: no matter.
-        refusal = KafkaError.GROUP_AUTHORIZATION_FAILED if kind == "group" else KafkaError.TOPIC_AUTHORIZATION_FAILED
-
-        def answered() -> dict[str, set[str]]:
-            client, full = self._admin, sorted({self.full(name) for name in names})
-            more = {"include_authorized_operations": True, "request_timeout": QUESTION_SECONDS}
-            if not full:
-                return {}
-            if kind == "group":
-                answers = client.describe_consumer_groups(full, **more)
-            else:
-                answers = client.describe_topics(TopicCollection(full), **more)
-            found = {self.bare(name): _operations(answer, refusal) for name, answer in answers.items()}
-            return {name: operations for name, operations in found.items() if operations is not None}
-
-        return patiently(answered, self._ask_anew, self._is_hurried)
-
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
         """The cluster as it is now; KafkaException says as well as can be why it does not answer."""
-        self._heard.clear()
+        self._admin.poll(0)  # what was told before is of no matter,
+        if self._met or any(error.code() != NOBODY for error in self._heard):
+            self._heard.clear()  # but that nobody lets us in is told but once
         for seconds in METADATA_SECONDS:
             client = self._admin
             try:
-                return client.list_topics(topic, seconds)
+                found = client.list_topics(topic, seconds)
+                self._met = True
+                return found
             except KafkaException as failed:
                 client.poll(0)  # fills `_heard`
-                why = unanswered(failed, self._heard)
+                why = unanswered(failed, self._heard, met=self._met)
             if is_unbelieved(why):
                 break
         raise why
@@ -298,17 +281,3 @@ class Asking:
             config = common(self._settings) | FRESH | {"error_cb": self._heard.append}
             client = self._admin_client = made(AdminClient, config)
         return client
-
-
-def _operations(answer: "Future[Any]", refusal: int) -> set[str] | None:
-    """What may be done with a topic or group; None where it is missing, or the cluster does not say."""
-    try:
-        operations = answer.result(2 * QUESTION_SECONDS).authorized_operations
-    except KafkaException as refused:
-        code = refused.args[0].code()
-        if code == refusal:
-            return set()
-        if code in MISSING or code in FORBIDDEN:
-            return None
-        raise
-    return None if operations is None else {one.name for one in operations}

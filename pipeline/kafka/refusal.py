@@ -54,14 +54,17 @@ def unwritten(refused: KafkaException, topic: str) -> KafkaException:
     return KafkaException(forbidden(refused.args[0], "WRITE", f"topic {topic}"))
 
 
-def unanswered(failed: KafkaException, heard: Sequence[KafkaError]) -> KafkaException:
-    """Why a cluster does not answer, by what its client `heard` meanwhile: who is not believed knows it at once."""
+def unanswered(failed: KafkaException, heard: Sequence[KafkaError], *, met: bool) -> KafkaException:
+    """Why a cluster does not answer, by what its client `heard` meanwhile: who is not believed knows it at once.
+
+    One that we `met` before is asked for as it should be.
+    """
     told = [error for error in heard if error.code() != NOBODY]
     unbelieved = [error for error in told if error.code() in UNBELIEVED]
     for error in (unbelieved or told)[-1:]:
         code = error.code() if unbelieved else failed.args[0].code()
         return KafkaException(KafkaError(code, _HOW_LONG.sub("", error.str())))
-    return KafkaException(KafkaError(failed.args[0].code(), HUNG_UP)) if heard else failed
+    return failed if met or not heard else KafkaException(KafkaError(failed.args[0].code(), HUNG_UP))
 
 
 def is_unbelieved(failed: KafkaException) -> bool:

@@ -66,6 +66,11 @@ def test_what_is_read_or_written_is_named() -> None:
     ],
 )
 def test_who_gets_no_answer_is_told_why(heard: list[KafkaError], code: int, words: str) -> None:
-    found = unanswered(KafkaException(AWAY), heard)
+    found = unanswered(KafkaException(AWAY), heard, met=False)
     assert (found.args[0].code(), found.args[0].str()) == (code, words)
     assert is_unbelieved(found) is (code != AWAY.code())
+
+
+def test_a_cluster_that_was_met_is_only_away() -> None:
+    assert unanswered(KafkaException(AWAY), [DOWN], met=True).args[0] is AWAY
+    assert unanswered(KafkaException(AWAY), [REFUSED], met=True).args[0].str() == "k:1/bootstrap: Connection refused"

@@ -101,9 +101,9 @@ class SecureLine:
             assert one.process.poll() is None, one.said
 
     @property
-    def told(self) -> dict[str, list[str]]:
-        """What stages said that is more than their own news."""
-        return {stage: one.lines for stage, one in self.running.items() if one.lines}
+    def refused(self) -> list[str]:
+        """What stages said of what they may not do; a machine that is busy may make them say other things."""
+        return [line for one in self.running.values() for line in one.lines if re.search("allow|authori", line, re.I)]
 
     def until_said(self, stage: str, words: str) -> None:
         """Returns once the stage said it."""
