@@ -71,9 +71,7 @@ def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT; exits with one line where it can't."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until all is loaded there is nothing to lose
     try:
-        cluster = Cluster(settings)
-        check_rights(cluster, "console", settings.retry_ladder)
-        uvloop.run(_until_told(cluster, settings))
+        uvloop.run(_until_told(settings))
     except SettingsError as wrong:
         raise SystemExit(str(wrong)) from None
     except KafkaException as wrong:
@@ -92,6 +90,7 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
     parts = _parts(kafka, outbox, calls, database, _stages(settings))
     server = _server(build(_console(settings, parts, stop)), address)
     try:
+        await asyncio.to_thread(check_rights, kafka, "console", settings.retry_ladder)
         await parts.follower.load()
         parts.recorder.start()
         loaded()
@@ -109,14 +108,14 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
         await parts.watching.close()
 
 
-async def _until_told(cluster: Cluster, settings: Settings) -> None:
+async def _until_told(settings: Settings) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def listen() -> None:
         for told in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(told, stop.set)
 
-    await serve(settings, cluster, stop, listen)
+    await serve(settings, Cluster(settings), stop, listen)
 
 
 async def _work(server: Server, parts: Parts, stop: asyncio.Event) -> None:

@@ -103,7 +103,12 @@ class SecureLine:
     @property
     def refused(self) -> list[str]:
         """What stages said of what they may not do; a machine that is busy may make them say other things."""
-        return [line for one in self.running.values() for line in one.lines if re.search("allow|authori", line, re.I)]
+        return [
+            line
+            for one in self.running.values()
+            for line in one.lines
+            if re.search("allow|authori", line, re.IGNORECASE)
+        ]
 
     def until_said(self, stage: str, words: str) -> None:
         """Returns once the stage said it."""
