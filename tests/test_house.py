@@ -24,7 +24,7 @@ STAGES = (*LINE, "console")
 FLOORS = {"": 0, "model": 0, "topics": 1, "record": 1, "settings": 1, "data": 1, "keys": 1, "metrics": 1, "schemas": 1,
           "guard": 1, "mac": 1, "verification": 1, **dict.fromkeys(STAGES, 2), "links": 2,
           "kafka": 3, "outbound": 3, "sockets": 3, "calls": 3, "health": 3, "ending": 3,
-          **{f"{one}.run": 4 for one in STAGES}, "flow": 5, "cli": 5, "local": 5, "__main__": 5}  # fmt: skip
+          **{f"{one}.run": 4 for one in STAGES}, "flow": 2, "cli": 5, "local": 5, "__main__": 5}  # fmt: skip
 WORLD = {"asyncio", "confluent_kafka", "http", "multiprocessing", "os", "pycurl", "random", "requests", "secrets",
          "select", "signal", "socket", "subprocess", "sys", "threading", "time", "uvloop"}  # fmt: skip
 # A door that is more than one file. These stand on the floor of run.py, and only it and its parts may import them.
@@ -37,6 +37,7 @@ DOORS = {
     "capture.owing": "holds answers back until their hits are safe for capture's run.py",
     "capture.spool": "keeps hits on the disk for capture's run.py",
     "capture.held": "writes, locks and removes the files of capture's spool for its run.py",
+    "capture.lasting": "replaces a producer that ended for capture's run.py",
     "capture.draining": "sends what is on the disk for capture's run.py",
     "capture.following": "follows what accounts chose, on a thread, for capture's run.py",
     "console.follower": "reads topics on a thread for console's run.py",

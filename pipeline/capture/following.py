@@ -50,7 +50,7 @@ class Following:
             try:
                 self._follow()
             except (KafkaException, KeyError) as away:  # KeyError: a topic that a Kafka in memory does not have
-                why = str(away)
+                why = away.args[0].str() if isinstance(away, KafkaException) else str(away)
                 if why != said:
                     log.warning("capture: the choices of accounts can't be read, those known before hold: %s", why)
                 said = why

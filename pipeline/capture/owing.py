@@ -6,7 +6,6 @@ A part of the door. All of it runs on the event loop, but for one line: what the
 
 import time
 from collections import deque
-from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -17,6 +16,7 @@ from pipeline.capture.spool import Spool
 from pipeline.capture.spooling import Broker
 from pipeline.capture.talking import Reply
 from pipeline.kafka.proof import fault
+from pipeline.kafka.refusal import unwritten
 from pipeline.kafka.seam import Message, Producer
 
 # What a reader waits at most, where disk and broker both leave his hit in the air. librdkafka looks for late records
@@ -150,7 +150,7 @@ class Owing:
         except BufferError as full:
             self._fails(owed, str(full))
         except KafkaException as refused:
-            self._fails(owed, str(cast("KafkaError", refused.args[0]).str()))
+            self._fails(owed, str(unwritten(refused, self._topic).args[0].str()))
 
     def _fails(self, owed: Owed, why: str) -> None:
         """The broker did not take the hit, or not in time."""

@@ -18,12 +18,14 @@ from pipeline.capture import counts
 from pipeline.capture.answer import Request, Response, Rules, answer
 from pipeline.capture.choices import Chosen
 from pipeline.capture.draining import Drain
+from pipeline.capture.lasting import Lasting
 from pipeline.capture.owing import POLL_SECONDS, PRODUCER, Losses, Owed, Owing
 from pipeline.capture.segment import Kept
 from pipeline.capture.spool import Spool
 from pipeline.capture.spooling import ALARM
 from pipeline.capture.talking import Reply
-from pipeline.kafka.seam import Kafka
+from pipeline.kafka.rights import check
+from pipeline.kafka.seam import Kafka, Right
 from pipeline.model.hits import AnyHit
 from pipeline.model.ids import key_of
 from pipeline.topics import HITS
@@ -65,7 +67,7 @@ class Capture:
         self._row = rows[seat]
         self._deadline = deadline
         topic = kafka.full(HITS)
-        self._producer = kafka.producer(**PRODUCER)
+        self._producer = Lasting(lambda: kafka.producer(**PRODUCER))
         self._owing = Owing(self._producer, topic, spool, self._row, deadline)
         self._drain = Drain(spool, self._producer, topic, partial(counts.drained, self._row))
         self._random = _random()
@@ -211,6 +213,7 @@ class Capture:
 
     def _not_well(self) -> str:
         try:
+            check(self._kafka, [Right("WRITE", "topic", HITS)])
             self._kafka.partitions((HITS,))
         except KafkaException as away:
             return str(away.args[0].str())

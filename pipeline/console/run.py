@@ -38,6 +38,7 @@ from pipeline.console.workbench import Workbench
 from pipeline.deliver.ladder import Ladder
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.outbox import Outbox
+from pipeline.kafka.rights import check_rights
 from pipeline.kafka.seam import Kafka
 from pipeline.outbound import Guard
 from pipeline.settings import Settings, SettingsError, near, unusable
@@ -89,6 +90,7 @@ async def serve(settings: Settings, kafka: Kafka, stop: asyncio.Event, loaded: C
     parts = _parts(kafka, outbox, calls, database, _stages(settings))
     server = _server(build(_console(settings, parts, stop)), address)
     try:
+        await asyncio.to_thread(check_rights, kafka, "console", settings.retry_ladder)
         await parts.follower.load()
         parts.recorder.start()
         loaded()

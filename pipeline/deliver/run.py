@@ -17,6 +17,7 @@ from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.rechecks import Rechecks
 from pipeline.deliver.wire import Wire
 from pipeline.kafka.client import Cluster
+from pipeline.kafka.rights import check_rights
 from pipeline.kafka.seam import Kafka
 from pipeline.model.sealed import unseal
 from pipeline.outbound import Guard
@@ -121,11 +122,13 @@ def run(settings: Settings) -> None:
     """Runs the stage until SIGTERM or SIGINT."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a socket for each POST, and those that are kept
-    uvloop.run(_run(settings))
+    cluster, key = Cluster(settings), keys.master_key(settings)
+    check_rights(cluster, "deliver", settings.retry_ladder)
+    uvloop.run(_run(cluster, settings, key))
 
 
-async def _run(settings: Settings) -> None:
-    deliver = Deliver(Cluster(settings), settings, keys.master_key(settings))
+async def _run(cluster: Cluster, settings: Settings, master_key: bytes) -> None:
+    deliver = Deliver(cluster, settings, master_key)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

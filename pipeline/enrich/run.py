@@ -20,6 +20,7 @@ from pipeline.enrich.tables import InMemory, Shelves, Tables
 from pipeline.kafka.admin import check_family
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.placement import check_placement
+from pipeline.kafka.rights import check_rights
 from pipeline.kafka.seam import Kafka
 from pipeline.settings import Settings, SettingsError, read
 
@@ -29,6 +30,8 @@ class _OneLine(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         failed = record.exc_info[1] if record.exc_info else None
+        if isinstance(failed, KafkaException):
+            record.msg, record.args, record.exc_info = f"enrich stops: kafka: {failed.args[0].str()}", (), None
         if isinstance(failed, TooManyBadError):
             record.msg, record.args, record.exc_info = str(failed), (), None
         return True
@@ -102,6 +105,7 @@ def run(settings: Settings) -> None:
 def _checked(settings: Settings) -> Cluster:
     """The cluster, its topics as they should be: one clear line where not, before Faust has the word."""
     cluster = Cluster(settings)
+    check_rights(cluster, "enrich")
     check_family(cluster, topics.family(topics.read(), "profile"))
     check_placement(cluster, {topics.HITS: is_hit, topics.PROFILES: is_profile})
     return cluster
@@ -116,4 +120,5 @@ def __getattr__(name: str) -> faust.App:
         cluster = _checked(settings)
         return build(settings, cluster)
     except (SettingsError, KafkaException) as wrong:
-        raise SystemExit(f"loopwire: {wrong.args[0]}") from None
+        told = wrong.args[0].str() if isinstance(wrong, KafkaException) else wrong
+        raise SystemExit(f"loopwire: {told}") from None

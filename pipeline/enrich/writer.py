@@ -11,6 +11,7 @@ from pipeline.enrich.figures import DEAD
 from pipeline.enrich.limits import Bad
 from pipeline.enrich.refusals import BEHIND, BESIDE, Output, Refusal, Refusals, Sizes, forbidden, sizes
 from pipeline.kafka.outbox import Outbox
+from pipeline.kafka.refusal import unwritten
 from pipeline.kafka.seam import Kafka, Producer
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class Writer:
         except BufferError:
             return False
         except KafkaException as refused:
-            return self._is_taken(output, refused)
+            return self._is_taken(output, unwritten(refused, topic))
         return True
 
     def _is_taken(self, output: Output, refused: KafkaException) -> bool:

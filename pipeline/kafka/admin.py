@@ -17,7 +17,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its _
 
 from pipeline.kafka.client import Cluster
 from pipeline.kafka.making import common, made
-from pipeline.kafka.seam import Kafka
+from pipeline.kafka.refusal import FORBIDDEN, missing
+from pipeline.kafka.rights import check
+from pipeline.kafka.seam import Kafka, Right
 from pipeline.settings import Settings
 from pipeline.topics import Wanted, read, wanted
 
@@ -87,6 +89,10 @@ class Admin:
 
     def _present(self, declared: list[Wanted]) -> dict[str, Present]:
         there = set(self._cluster.topics())
+        unseen = [topic.name for topic in declared if topic.name not in there]
+        check(
+            self._cluster, [Right("DESCRIBE", "topic", name) for name in unseen]
+        )  # else each would seem to be missing
         names = [topic.name for topic in declared if topic.name in there]
         counts = self._cluster.partitions(names)
         configs = self._configs(declared, names)
@@ -95,6 +101,7 @@ class Admin:
     def _configs(self, declared: list[Wanted], names: list[str]) -> dict[str, dict[str, str]]:
         if not names:
             return {}
+        check(self._cluster, [Right("DESCRIBE_CONFIGS", "topic", name) for name in names])
         asked = [ConfigResource(ResourceType.TOPIC, self._cluster.full(name)) for name in names]
         answers = self._client.describe_configs(asked, request_timeout=SECONDS)
         words = {topic.name: topic.config for topic in declared}
@@ -120,14 +127,13 @@ class Admin:
             for topic in topics
         ]
         if new:
-            _done(
-                self._client.create_topics(new, operation_timeout=SECONDS), frozenset({KafkaError.TOPIC_ALREADY_EXISTS})
-            )
+            made = self._client.create_topics(new, operation_timeout=SECONDS)
+            _done("CREATE", made, frozenset({KafkaError.TOPIC_ALREADY_EXISTS}))
 
     def _grow(self, topics: list[Wanted]) -> None:
         new = [NewPartitions(self._cluster.full(topic.name), topic.partitions) for topic in topics]
         if new:
-            _done(self._client.create_partitions(new, operation_timeout=SECONDS))
+            _done("ALTER", self._client.create_partitions(new, operation_timeout=SECONDS))
 
     def _configure(self, topics: list[Wanted]) -> None:
         changes = [
@@ -142,7 +148,8 @@ class Admin:
             for topic in topics
         ]
         if changes:
-            _done(self._client.incremental_alter_configs(changes, request_timeout=SECONDS))
+            changed = self._client.incremental_alter_configs(changes, request_timeout=SECONDS)
+            _done("ALTER_CONFIGS", {resource.name: one for resource, one in changed.items()})
 
 
 def check_family(kafka: Kafka, names: list[str]) -> int:
@@ -159,10 +166,16 @@ def check_family(kafka: Kafka, names: list[str]) -> int:
     return counts[first]
 
 
-def _done(futures: Mapping[Any, "Future[Any]"], fine: frozenset[int] = frozenset()) -> None:
-    for future in futures.values():
+def _done(operation: str, futures: Mapping[str, "Future[Any]"], fine: frozenset[int] = frozenset()) -> None:
+    """Waits for what was asked for each topic; KafkaException names all for which it is not allowed."""
+    lacking = []
+    for topic, future in futures.items():
         try:
             future.result()
         except KafkaException as refused:
-            if refused.args[0].code() not in fine:
+            if refused.args[0].code() in FORBIDDEN:
+                lacking.append(f"{operation} on topic {topic}")
+            elif refused.args[0].code() not in fine:
                 raise
+    if lacking:
+        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, missing(lacking)))

@@ -1,6 +1,8 @@
 """What a cluster is asked: its topics, how they are kept, where partitions begin and end, how far a group is."""
 
+import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -8,18 +10,25 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # not in its __all__
     AdminClient,
+    ClusterMetadata,
     ConfigResource,
     ResourceType,
 )
 
+from pipeline.kafka.allowed import forbidden_of
 from pipeline.kafka.making import common, made
-from pipeline.kafka.seam import Offsets, Place
+from pipeline.kafka.refusal import FORBIDDEN, NOBODY, forbidden, is_unbelieved, unanswered
+from pipeline.kafka.seam import Offsets, Place, Right
 from pipeline.settings import Settings
 
+log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 Question = Callable[[confluent_kafka.Consumer], list[TopicPartition]]
 
 QUESTION_SECONDS = 10.0
+# The first question to a cluster, so long each time: who is not let in knows it after the first.
+METADATA_SECONDS = (1.0, 3.0, 6.0)
+HEARD = 20  # errors that are kept of what hinders a question
 # When the leader it knew is gone, librdkafka answers a ListOffsets only at the end of its time; usually it takes 1 ms.
 OFFSETS_SECONDS = 2.0
 LATEST, EARLIEST = -1, -2  # as Kafka's ListOffsets has them, in place of a time
@@ -92,6 +101,9 @@ class Asking:
         self._admin_client: AdminClient | None = None
         self._askers: dict[tuple[str, str], confluent_kafka.Consumer] = {}
         self._hurried = False
+        self._heard = deque[KafkaError](maxlen=HEARD)
+        self._met = False  # it answered once
+        self._unknown: set[str] = set()  # topics of which we may not know how they are kept
 
     def hurry(self) -> None:
         self._hurried = True
@@ -109,18 +121,19 @@ class Asking:
         wanted = list(topics)
         deadline = time.monotonic() + SPREAD_SECONDS
         while True:
-            known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
+            known = self._metadata().topics
             counts = {topic: len(known[self.full(topic)].partitions) for topic in wanted if self.full(topic) in known}
             missing = [topic for topic in wanted if not counts.get(topic)]
             if not missing:
                 return counts
             if time.monotonic() > deadline:
+                self._check_seen(self.full(missing[0]))
                 reason = f"there is no topic {self.full(missing[0])}: run loopwire topics apply"
                 raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, reason))
             time.sleep(RETRY_SECONDS)
 
     def topics(self) -> list[str]:
-        known = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
+        known = self._metadata().topics
         return sorted(self.bare(name) for name in known if name.startswith(self._prefix))
 
     def ends(self, places: Iterable[Place], *, undecided: bool = False) -> Offsets:
@@ -148,7 +161,18 @@ class Asking:
         except KafkaException as refused:
             if refused.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise
+            why = forbidden(refused.args[0], "DESCRIBE_CONFIGS", f"topic {self.full(topic)}")
+            if topic not in self._unknown:
+                log.warning("kafka: %s; its settings are taken to be Kafka's own", why.str())
+            self._unknown.add(topic)
             return {}
+
+    def lacking(self, rights: Iterable[Right]) -> list[Right]:
+        asked = list(rights)
+        self._metadata()  # says soonest why it is not answered
+        full = {one: one._replace(name=self.full(one.name)) for one in asked}
+        found = patiently(lambda: forbidden_of(self._admin, full.values()), self._ask_anew, self._is_hurried)
+        return [one for one in asked if full[one] in found]
 
     def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:
         asked = list(places)
@@ -160,6 +184,30 @@ class Asking:
         asked = [TopicPartition(self.full(topic), number) for topic, number in places]
         found = self._asked(asked, group, COMMITTED, lambda asker: asker.committed(asked, QUESTION_SECONDS))
         return {place: offset for place, offset in found.items() if offset >= 0}
+
+    def _metadata(self, topic: str | None = None) -> ClusterMetadata:
+        """The cluster as it is now; KafkaException says as well as can be why it does not answer."""
+        self._admin.poll(0)  # what was told before is of no matter,
+        if self._met or any(error.code() != NOBODY for error in self._heard):
+            self._heard.clear()  # but that nobody lets us in is told but once
+        for seconds in METADATA_SECONDS:
+            client = self._admin
+            try:
+                found = client.list_topics(topic, seconds)
+                self._met = True
+                return found
+            except KafkaException as failed:
+                client.poll(0)  # fills `_heard`
+                why = unanswered(failed, self._heard, met=self._met)
+            if is_unbelieved(why):
+                break
+        raise why
+
+    def _check_seen(self, topic: str) -> None:
+        """KafkaException where a topic seems to be missing since we may not see it."""
+        error = self._metadata(topic).topics[topic].error
+        if error is not None and error.code() in FORBIDDEN:
+            raise KafkaException(forbidden(error, "DESCRIBE", f"topic {topic}"))
 
     def _offsets(self, places: Iterable[Place], time: int, level: str = COMMITTED) -> Offsets:
         """`time` is LATEST, EARLIEST or Unix milliseconds; -1 is the offset of a time after the last record's."""
@@ -174,11 +222,13 @@ class Asking:
             try:
                 found = question(asker)
             except KafkaException as refused:
-                raise self._reason(refused, asked) from refused
+                told = asker.poll(0)
+                raise self._reason(refused, asked, told.error() if told is not None else None, group) from refused
             finally:
                 asker.poll(0)  # else what it has to say of brokers that are away would pile up
-            for wrong in [at.error for at in found if at.error is not None]:
-                raise KafkaException(wrong)
+            for at in found:
+                if at.error is not None:
+                    raise KafkaException(forbidden(at.error, "DESCRIBE", f"topic {at.topic}"))
             return {(self.bare(at.topic), at.partition): at.offset for at in found}
 
         def anew() -> None:
@@ -200,12 +250,24 @@ class Asking:
             self._askers[group, level] = asker
         return asker
 
-    def _reason(self, refused: KafkaException, asked: list[TopicPartition]) -> KafkaException:
-        """librdkafka says "unknown partition" where none has a leader, whatever the reason: that is asked for."""
+    def _reason(
+        self, refused: KafkaException, asked: list[TopicPartition], told: KafkaError | None, group: str
+    ) -> KafkaException:
+        """librdkafka says "unknown partition" where none has a leader, whatever the reason: that is asked for.
+
+        Of a group that it may not know of it is `told`, and lets who asks wait in vain.
+        """
+        if told is not None and told.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and group != READER:
+            return KafkaException(forbidden(told, "DESCRIBE", f"group {self.full(group)}"))
         if refused.args[0].code() != KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001
             return refused
-        known = [self._admin.list_topics(topic, QUESTION_SECONDS).topics for topic in {at.topic for at in asked}]
-        errors = [topic.error for topics in known for topic in topics.values() if topic.error is not None]
+        known = [self._metadata(topic).topics for topic in {at.topic for at in asked}]
+        errors = [
+            forbidden(topic.error, "DESCRIBE", f"topic {name}")
+            for topics in known
+            for name, topic in topics.items()
+            if topic.error is not None
+        ]
         return KafkaException(errors[0]) if errors else refused
 
     def _ask_anew(self) -> None:
@@ -216,5 +278,6 @@ class Asking:
     def _admin(self) -> AdminClient:
         client = self._admin_client  # two threads may ask, and either may want it anew
         if client is None:
-            client = self._admin_client = made(AdminClient, common(self._settings) | FRESH)
+            config = common(self._settings) | FRESH | {"error_cb": self._heard.append}
+            client = self._admin_client = made(AdminClient, config)
         return client

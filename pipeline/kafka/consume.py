@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from pipeline.kafka.ledger import Ledger
-from pipeline.kafka.seam import Consumer, Kafka, Message, Place
+from pipeline.kafka.refusal import FORBIDDEN, is_final, is_nobodys, unreadable
+from pipeline.kafka.rights import check
+from pipeline.kafka.seam import Consumer, Kafka, Message, Place, Right
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,8 @@ class Feed:
         self.floor: Callable[[Place], int | None] = lambda _place: None
         # Is told how many seconds each commit took that was made without waiting for it.
         self.took: Callable[[float], None] = lambda _seconds: None
-        self._consumer: Consumer = kafka.consumer(f"loopwire-{stage}", **{"on_commit": self._answered, **more})
+        self._group = f"loopwire-{stage}"
+        self._consumer: Consumer = kafka.consumer(self._group, **{"on_commit": self._answered, **more})
         self._consumer.subscribe(
             [kafka.full(topic) for topic in topics],
             on_assign=lambda _consumer, places: self._gain(self._places(places)),
@@ -166,10 +169,11 @@ class Feed:
 
     def _readable(self, messages: list[Message]) -> list[Message]:
         """Without what is no record, which is said; KafkaException where nothing can follow it."""
-        errors = [error for error in _all(messages, "error") if error is not None]
-        for error in errors:
-            if error.fatal():
-                raise KafkaException(error)
+        errors = [(error, at) for at, error in enumerate(_all(messages, "error")) if error is not None]
+        for error, at in errors:
+            if is_nobodys(error) or is_final(error):
+                check(self._kafka, [Right("READ", "group", self._group)])  # its own word does not name the group
+                raise unreadable(error, messages[at].topic())
             log.warning("kafka: %s", error.str())
         return [message for message in messages if message.error() is None] if errors else messages
 
@@ -238,7 +242,8 @@ class Feed:
             offsets = [self._at(place, safe) for place, safe in due]
             self._consumer.commit(offsets=offsets, asynchronous=not wait)
         except KafkaException as refused:  # a rebalance was faster: the next owner does it again
-            log.warning("kafka: a commit was refused: %s", refused)
+            if refused.args[0].code() not in FORBIDDEN:  # else what reads is refused too, and says so
+                log.warning("kafka: a commit was refused: %s", refused)
             return
         self._committed.update(due)
 

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from pipeline.kafka.murmur2 import partition_of
-from pipeline.kafka.seam import Consumer, OnDelivery, OnRebalance, Place, Producer
+from pipeline.kafka.seam import Consumer, OnDelivery, OnRebalance, Place, Producer, Right
 
 
 class Message:
@@ -127,6 +127,9 @@ class Memory:
 
     def config(self, _topic: str) -> Mapping[str, str]:
         return {}
+
+    def lacking(self, _rights: Iterable[Right]) -> list[Right]:
+        return []
 
     def since(self, places: Iterable[Place], milliseconds: int) -> dict[Place, int]:
         if milliseconds < 0:  # -1 to -3 are words of Kafka's, the rest it refuses

@@ -6,6 +6,7 @@ from contextlib import suppress
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.kafka.proof import fault
+from pipeline.kafka.refusal import unwritten
 from pipeline.kafka.seam import Kafka, Message, OnDelivery, Producer
 from pipeline.record import Record
 
@@ -31,7 +32,10 @@ class Outbox:
         topic): nothing was taken.
         """
         topic, headers = self._kafka.full(record.topic), list(record.headers) or None
-        self.producer.produce(topic, record.value, record.key, record.partition, on_delivery=told, headers=headers)
+        try:
+            self.producer.produce(topic, record.value, record.key, record.partition, on_delivery=told, headers=headers)
+        except KafkaException as refused:
+            raise unwritten(refused, topic) from refused
         self.wake()
 
     def wake(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaError
 
+from pipeline.kafka.refusal import forbidden
 from pipeline.kafka.seam import Message, OnDelivery
 
 UNPLACED = KafkaError(KafkaError._INCONSISTENT, "acknowledged without an offset")  # noqa: SLF001
@@ -17,7 +18,9 @@ def fault(error: KafkaError | None, message: Message) -> KafkaError | None:
     this producer in the partition, or nothing any more: then of two batches under way the first may be refused, by a
     broker that is about to be the leader, and the second taken. The first is nowhere, and told as delivered.
     """
-    return UNPLACED if error is None and message.offset() is None else error
+    if error is not None:
+        return forbidden(error, "WRITE", f"topic {message.topic()}")
+    return UNPLACED if message.offset() is None else None
 
 
 def noted(refused: Callable[[KafkaError], None]) -> OnDelivery:

@@ -1,7 +1,7 @@
 """What the stages ask of Kafka: the part of confluent-kafka we use, met by a cluster and by memory alike."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, TopicPartition
 
@@ -11,6 +11,14 @@ Place = tuple[str, int]
 Offsets = dict[Place, int]
 OnDelivery = Callable[[KafkaError | None, "Message"], None]
 OnRebalance = Callable[[Any, list[TopicPartition]], None]
+
+
+class Right(NamedTuple):
+    """Something to be done with a topic or a group; its name is bare."""
+
+    operation: str  # as Kafka calls it: READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS
+    kind: Literal["topic", "group"]
+    name: str
 
 
 class Message(record.Message, Protocol):
@@ -111,6 +119,10 @@ class Kafka(Protocol):
 
     def config(self, topic: str) -> Mapping[str, str]:
         """How the topic is kept, in Kafka's own names; empty where we may not know it."""
+        ...
+
+    def lacking(self, rights: Iterable[Right]) -> list[Right]:
+        """Those of them that we don't have, as far as the cluster says; of a topic that is missing it says nothing."""
         ...
 
     def since(self, places: Iterable[Place], milliseconds: int) -> Offsets:

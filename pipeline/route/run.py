@@ -14,6 +14,7 @@ from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.mirror import Apply, Mirror
 from pipeline.kafka.proof import noted
 from pipeline.kafka.receipt import Receipt
+from pipeline.kafka.refusal import unwritten
 from pipeline.kafka.seam import Kafka, OnDelivery
 from pipeline.model.replays import Replays
 from pipeline.model.standing import Standings
@@ -61,6 +62,8 @@ class Router(Thread):
         """The thread's work."""
         try:
             self._route()
+        except KafkaException as failed:  # told in a line by who waits for our end
+            self.failed = failed
         except BaseException as failed:
             log.exception("route stopped")
             self.failed = failed
@@ -136,6 +139,8 @@ class Router(Thread):
                 return
             except BufferError:
                 self._producer.poll(POLL_SECONDS)
+            except KafkaException as refused:
+                raise unwritten(refused, topic) from refused
 
     def _gain(self, places: Places) -> None:
         self._mirror.catch_up()  # with what the last owner of the places wrote of them

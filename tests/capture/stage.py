@@ -26,7 +26,7 @@ class Late:
 
     def __init__(self, seconds: float, refused: str) -> None:
         self._seconds = seconds
-        self._error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, refused) if refused else None
+        self._error = KafkaError(KafkaError.POLICY_VIOLATION, refused) if refused else None
         self._untold: list[tuple[float, OnDelivery, Message]] = []
 
     def produce(

@@ -140,7 +140,7 @@ def test_accounts_are_listed_as_the_topic_has_them(
 def test_no_broker_is_one_line(loopwire: Loopwire, monkeypatch: pytest.MonkeyPatch) -> None:
     address = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("LOOPWIRE_KAFKA", address)
-    monkeypatch.setattr("pipeline.kafka.client.QUESTION_SECONDS", 0.5)
+    monkeypatch.setattr("pipeline.kafka.asking.METADATA_SECONDS", (0.5,))
     code, out, err = loopwire("accounts", "list")
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert err.startswith(f"loopwire: kafka at {address}: ")

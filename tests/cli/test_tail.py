@@ -170,7 +170,7 @@ def test_topics_that_are_not_there_are_one_line(
 ) -> None:
     monkeypatch.setenv("LOOPWIRE_KAFKA", kafka_address)
     monkeypatch.setenv("LOOPWIRE_TOPIC_PREFIX", "none-")
-    monkeypatch.setattr("pipeline.kafka.client.SPREAD_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.kafka.asking.SPREAD_SECONDS", 0.0)
     assert loopwire("tail", "events") == (
         1, "", f"loopwire: kafka at {kafka_address}: there is no topic none-events: run loopwire topics apply\n",
     )  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from pipeline.kafka import consume
 from pipeline.kafka.consume import Batch, Feed, Moves
@@ -25,6 +25,7 @@ class Scripted(MemoryConsumer):
         self._asked: list[list[TopicPartition]] = []
         self.refuses: list[KafkaError | None] = []
         self.before_the_rest: Any = lambda: None
+        self.says: KafkaError | None = None  # in a message's place
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
         self._asked.append(offsets)
@@ -35,6 +36,8 @@ class Scripted(MemoryConsumer):
         while self._asked:
             offsets = self._asked.pop(0)
             self._on_commit(self.refuses.pop(0) if self.refuses else None, offsets)
+        if self.says is not None:
+            return [Message("", 0, 0, None, None, None, error=self.says)]
         if num_messages > 1:
             self.before_the_rest()
         return super().consume(num_messages, timeout)
@@ -163,3 +166,15 @@ def test_what_one_record_stands_for_is_done_once_that_is_acknowledged() -> None:
     told = shared([Receipt(ledger, at, at + 1, refused.append) for at in (11, 12)])
     told(REFUSED, Message("batches", 0, 0, b"k", b"v", None))
     assert (ledger.safe, len(refused)) == (11, 2)
+
+
+@pytest.mark.parametrize("code", [KafkaError._FATAL, KafkaError.GROUP_AUTHORIZATION_FAILED])
+def test_a_feed_whose_consumer_ended_ends_too(kafka: Kafka, code: int) -> None:
+    """It would give nothing more, and refuse each commit: librdkafka's mark of what is fatal is lost on the way."""
+    feed = Feed(kafka, "test", ["hits"], Moves())
+    kafka.made[0].says = said = KafkaError(code, "Fatal error: Broker: Group authorization failed")
+    assert not said.fatal()
+    with pytest.raises(KafkaException, match="Group authorization failed"):
+        feed.fetch(10, 0)
+    kafka.made[0].says = None
+    feed.close()
