@@ -26,6 +26,7 @@ from pipeline.record import Record
 
 TELL_SECONDS = 1.0  # how often gauges are set
 POST_SECONDS = 15.0
+LINGER_MS = 20  # nobody waits for an attempt but the next commit, and each request to the broker costs it 0.1 ms
 
 WRITTEN = metrics.counter("loopwire_deliver_records", "records written, by topic", "topic")
 
@@ -43,7 +44,7 @@ class Wire:
     """The world as dispatch knows it: this event loop, libcurl and one Kafka producer."""
 
     def __init__(self, kafka: Kafka, guard: Guard) -> None:
-        self.outbox = Outbox(kafka, kafka.producer())
+        self.outbox = Outbox(kafka, kafka.producer(**{"linger.ms": LINGER_MS}))
         self.broken: asyncio.Queue[BaseException] = asyncio.Queue()
         self.pulse = Pulse()
         self.turns: dict[Place, bool] = {}  # partitions to pause or resume, for the thread that fetches
