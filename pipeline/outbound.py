@@ -107,7 +107,7 @@ class Handle:
         self._headers, self._limit, self._cut = 0, request.limit, False
         self._refused = self._retry_after = None
         self._tried, self._asked = False, 0
-        if wrong := _unfit(request.url, self._guard):
+        if wrong := _unfit(request.url) or (self._guard.proxy and _unfit_behind_proxy(request.url, self._guard)):
             return wrong
         try:
             self._set(request)
@@ -203,11 +203,8 @@ class Opened:
 
 
 @lru_cache(10_000)
-def _unfit(url: str, guard: Guard) -> str | None:
-    """What the address itself says against calling it.
-
-    Behind a proxy the guard has this alone: the proxy resolves names, so it must refuse where they lead.
-    """
+def _unfit(url: str) -> str | None:
+    """What the address itself says against calling it."""
     try:
         parts = urlsplit(url)
         port = parts.port if parts.port is not None else (443 if parts.scheme == "https" else 80)
@@ -217,6 +214,14 @@ def _unfit(url: str, guard: Guard) -> str | None:
         return "address is not an http or https URL"
     if why := port_refusal(port):
         return f"{why} is refused"
-    if guard.proxy and (address := literal(parts.hostname)) and (why := refusal(address, guard.allow)):
+    return None
+
+
+def _unfit_behind_proxy(url: str, guard: Guard) -> str | None:
+    """Behind a proxy the guard has this alone: the proxy resolves names, so it must refuse where they lead.
+
+    Of an address that `_unfit` has nothing against.
+    """
+    if (address := literal(urlsplit(url).hostname or "")) and (why := refusal(address, guard.allow)):
         return f"address {address} is refused: {why}"
     return None

@@ -16,7 +16,8 @@ class Cap:
 
     def size(self, most: int) -> int:
         """POSTs at a time, `most` at most."""
-        return max(min(int(self._size), most), 1)
+        size = self._size  # it is asked several times a POST
+        return max(int(size), 1) if size < most else max(most, 1)
 
     def well(self, in_flight: int, most: int) -> None:
         """A good answer, of so many that were in flight: who does not use the cap has not shown that it may grow."""

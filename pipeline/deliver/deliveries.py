@@ -28,6 +28,8 @@ AT_ONCE = 200
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 LAG_SECONDS = 10.0  # how often the broker is asked for the ends of topics
+# A queue that was full is not filled for `backoff`: by default a second, in which POSTs ran out of deliveries.
+PREFETCH = {"queued.min.messages": 2000, "queued.max.messages.kbytes": 16_384, "fetch.queue.backoff.ms": 20}
 SETTLE_SECONDS = 5.0  # a POST still in flight after that is made again by the partition's next owner
 
 
@@ -75,10 +77,9 @@ class Deliveries:
         self._mirror = Mirror(self._kafka, tables)
         self._mirror.follow_all(tables)
         self._mirror.catch_up()
-        prefetch = {"queued.min.messages": 2000, "queued.max.messages.kbytes": 16_384}
         self._names = names
         moves = Moves(self._gain, self._settle, self._lose)
-        self._input = Feed(self._kafka, "deliver", names, moves, **prefetch)
+        self._input = Feed(self._kafka, "deliver", names, moves, **PREFETCH)
         self._input.floor = recall.floor(self._wire.dispatch.batching.recorded, self._input.safe)
 
     def _old_ladders(self) -> list[str]:

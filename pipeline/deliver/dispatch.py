@@ -53,11 +53,12 @@ class Dispatch(Generic[Mark]):
     def take(self, place: Place, jobs: Iterable[Job[Mark]]) -> None:
         """Jobs of one partition, in the order of their offsets."""
         now, tick, longest = self._world.now(), self._world.tick(), self._ladder.longest(place[0])
+        backlog = self._backlogs[place]
         for job in jobs:
             job.came = tick
             if isinstance(job.what, Delivery):
                 job.until = tick + min(job.what.leaves - now, longest)
-            self._backlogs[place].add(job)
+            backlog.add(job)
         self._admit(place)
 
     def recall(self, number: int, delivery: Delivery) -> None:
@@ -93,7 +94,7 @@ class Dispatch(Generic[Mark]):
         self.room.give(job.quick)
         records = judged(post, sent, self._ladder, self._failures, self._world.now())
         # The attempt's own record is the first, and mostly the only one.
-        if any(record.topic == topics.LOOP_STATES and record.key == loop.encode() for record in records[1:]):
+        if len(records) > 1 and any(one.topic == topics.LOOP_STATES and one.key == loop.encode() for one in records):
             self._ended[loop] = post.loop.epoch
         attempt_line.tell(post, sent, records, lane, tick)
         self._end(job, records)
@@ -130,14 +131,16 @@ class Dispatch(Generic[Mark]):
             self._world.pause(place, on=backlog.paused)
 
     def _enter(self, place: Place, backlog: Backlog[Mark], job: Job[Mark]) -> bool:
-        delivery, now = job.what, self._world.now()
+        delivery = job.what
         if isinstance(delivery, Record):
             self._world.begin(job)
             self._world.end(job, [delivery])
             return True
         # The clock put back makes nobody wait for longer than it said when the job came.
-        seconds = min(delivery.leaves - now, job.until - self._world.tick())
-        if seconds > 0:
+        if (
+            delivery.leaves
+            and (seconds := min(delivery.leaves - self._world.now(), job.until - self._world.tick())) > 0
+        ):
             self._wake(place, backlog, min(seconds, LONGEST_SLEEP))
             return False
         if self.batching.takes(place, job):

@@ -8,13 +8,15 @@ from pipeline import metrics
 from pipeline.deliver.breaker import State
 from pipeline.deliver.dispatch import Dispatch
 from pipeline.model.deliveries import Outcome, Timings
+from pipeline.tallies import Spread, Tally
 
-ATTEMPTS = metrics.counter("loopwire_deliver_attempts", "POSTs made, by outcome", "outcome")
-SECONDS = metrics.histogram(
+ATTEMPTS = Tally("loopwire_deliver_attempts", "POSTs made, by outcome", "outcome", get_args(Outcome))
+SECONDS = Spread(
     "loopwire_deliver_seconds",
     "how long a POST took, from its start to each part's end; dns, connect and tls only of new connections",
     (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15),
     "part",
+    ("dns", "connect", "tls", "first_byte", "total"),
 )
 IN_FLIGHT = metrics.gauge("loopwire_deliver_in_flight", "POSTs under way")
 LANES = metrics.gauge("loopwire_deliver_lanes", "loops that get POSTs, by the state of their breaker", "breaker")
@@ -28,22 +30,17 @@ HELD = metrics.counter(
 OVERDUE = metrics.gauge("loopwire_deliver_overdue_seconds", "since when the oldest might have left its topic", "topic")
 LAG = metrics.gauge("loopwire_deliver_lag", "records not done with, by topic; in retry topics most wait", "topic")
 
-_total = SECONDS.labels("total")
-_first_byte = SECONDS.labels("first_byte")
-_connecting = [(name, SECONDS.labels(name)) for name in ("dns", "connect", "tls")]
-_outcomes = {outcome: ATTEMPTS.labels(outcome) for outcome in get_args(Outcome)}
-
 
 def answered(outcome: Outcome, timings: Timings) -> None:
     """A POST is over."""
-    _outcomes[outcome].inc()
-    _total.observe(timings.total / 1000)
+    ATTEMPTS.counts[outcome] += 1
+    SECONDS.observe("total", timings.total / 1000)
     if timings.first_byte:
-        _first_byte.observe(timings.first_byte / 1000)
+        SECONDS.observe("first_byte", timings.first_byte / 1000)
     if timings.connect:
-        for name, part in _connecting:
-            if spent := getattr(timings, name):
-                part.observe(spent / 1000)
+        for part in ("dns", "connect", "tls"):
+            if spent := getattr(timings, part):
+                SECONDS.observe(part, spent / 1000)
 
 
 def show(dispatch: Dispatch[Any], tick: float) -> None:

@@ -1,7 +1,8 @@
 """A job is a delivery on its way through this process, and knows where it came from."""
 
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from pipeline.model.deliveries import Delivery
 from pipeline.record import Record
@@ -10,8 +11,7 @@ Place = tuple[str, int]
 Mark = TypeVar("Mark")
 
 
-@dataclass(eq=False, slots=True)
-class Job(Generic[Mark]):
+class Job(msgspec.Struct, Generic[Mark], eq=False):
     """A delivery, or the dead letter of a record that held none; `mark` is what the World knows it by.
 
     One that is `past`, of a replay or missed and sent later, lets what happens now go first. `size` is bytes.

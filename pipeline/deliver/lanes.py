@@ -166,7 +166,7 @@ class Lane(Generic[Job]):
 
     def _next(self) -> tuple[Queue[Job], int] | None:
         size = self.cap.size(self.most)
-        if self.in_flight >= size:
+        if self.now.in_flight + self.past.in_flight >= size:
             return None
         if (at := self.now.first(self.busy)) is not None:
             return self.now, at

@@ -39,8 +39,7 @@ class Room:
 
     def take(self, loop: str, quick: bool) -> bool:
         """A slot for the loop, or not: then it has its turn when there is one. Who waits goes before who comes."""
-        waited_for = any(self._waiting[one] and self._free(one) for one in (True, False))
-        if self._free(quick) and not waited_for:
+        if self._free(quick) and not self._waited_for():
             self._taken(quick)
             return True
         self.line_up(loop, quick)
@@ -62,6 +61,8 @@ class Room:
 
         Quick and slow in turn, each in a circle.
         """
+        if not self._waits:
+            return None
         for quick in (self._next_quick, not self._next_quick):
             if self._waiting[quick] and self._free(quick):
                 self._next_quick = not quick
@@ -70,6 +71,10 @@ class Room:
                 self._taken(quick)
                 return loop, quick
         return None
+
+    def _waited_for(self) -> bool:
+        """Whether there is a slot for one that waits."""
+        return bool(self._waits) and any(self._waiting[one] and self._free(one) for one in (True, False))
 
     def _taken(self, quick: bool) -> None:
         self.in_flight += 1

@@ -7,7 +7,7 @@ from typing import Generic
 from pipeline.deliver.jobs import Job, Mark
 from pipeline.deliver.lanes import IN_FLIGHT, Lane
 from pipeline.model.lanes import LaneNow
-from pipeline.model.standing import Standings
+from pipeline.model.standing import Standing, Standings
 
 TIDY = 1000  # lanes from which it is looked which of them are of no use any more
 FORGET_SECONDS = 600.0  # what was learned of a server that got nothing for so long
@@ -28,7 +28,7 @@ class Roster(Generic[Mark]):
             self.tidy(self._tidy_at, tick)
             lane = self.lanes[loop] = Lane(used_at=tick)
         standing = self.standings.get(loop)
-        lane.most, lane.rate = self._wishes(loop)
+        lane.most, lane.rate = _wishes(standing)
         lane.ordered = standing is not None and standing.loop.ordered
         return lane
 
@@ -40,7 +40,7 @@ class Roster(Generic[Mark]):
     def told(self, loop: str, tick: float) -> LaneNow:
         """How the loop's lane stands; another thread may ask."""
         lane = self.lanes.get(loop) or Lane[Job[Mark]]()
-        most, rate = self._wishes(loop)  # the lane itself learns of them by the next delivery
+        most, rate = _wishes(self.standings.get(loop))  # the lane itself learns of them by the next delivery
         heads = [_since(queue.jobs) for queue in (lane.now, lane.past)]
         oldest = min((since for since in heads if since is not None), default=None)
         return LaneNow(
@@ -54,11 +54,6 @@ class Roster(Generic[Mark]):
             oldest_due=None if oldest is None else round(max(tick - oldest, 0.0), 3),
         )
 
-    def _wishes(self, loop: str) -> tuple[int, float | None]:
-        """POSTs at a time, at most, and a second."""
-        standing = self.standings.get(loop)
-        return (standing.loop.max_in_flight or IN_FLIGHT, standing.loop.rate) if standing else (IN_FLIGHT, None)
-
     def tidy(self, lanes: int, tick: float) -> None:
         """Forgets what was learned of servers that get nothing, once there are so many lanes."""
         if len(self.lanes) < lanes:
@@ -67,6 +62,11 @@ class Roster(Generic[Mark]):
         for loop in [loop for loop, lane in self.lanes.items() if lane.idle and lane.used_at <= since]:
             del self.lanes[loop]
         self._tidy_at = max(TIDY, 2 * len(self.lanes))
+
+
+def _wishes(standing: Standing | None) -> tuple[int, float | None]:
+    """POSTs at a time, at most, and a second."""
+    return (standing.loop.max_in_flight or IN_FLIGHT, standing.loop.rate) if standing else (IN_FLIGHT, None)
 
 
 def _since(jobs: Sequence[Job[Mark]]) -> float | None:

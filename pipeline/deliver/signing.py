@@ -4,8 +4,10 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 """
 
 import base64
+from binascii import b2a_base64
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -46,4 +48,10 @@ def _signed(key: str, signed: bytes) -> str:
 
 
 def _mac(secret: str, signed: bytes) -> str:
-    return base64.b64encode(hmac_sha256(base64.b64decode(secret.removeprefix(PREFIX)), signed)).decode()
+    return b2a_base64(hmac_sha256(_bytes(secret), signed), newline=False).decode()
+
+
+@lru_cache(10_000)
+def _bytes(secret: str) -> bytes:
+    """The secret's own, the same at each POST."""
+    return base64.b64decode(secret.removeprefix(PREFIX))

@@ -13,7 +13,7 @@ from pipeline.deliver.failing import Failures, disabled
 from pipeline.deliver.http_signing import http_signature
 from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.signing import live, signature, signing
-from pipeline.deliver.verdict import TOO_LARGE, Again, Dead, Reply, Verdict, verdict
+from pipeline.deliver.verdict import TOO_LARGE, Again, Dead, Reply, Verdict, verdict, well
 from pipeline.model.deliveries import Attempt, Delivery, Failed, Outcome, Timings
 from pipeline.model.events import Event
 from pipeline.model.ids import utc
@@ -98,7 +98,7 @@ def signed(delivery: Delivery, events: Sequence[Event], loop: Loop, now: float, 
     kind, body = array_of(told) if delivery.more or loop.batching else body_of(told[0], loop.format)
     at = utc(now)
     secrets = [unseal(loop.id, secret.sealed) for secret in live(loop.secrets, at)]
-    keys = [unseal(loop.id, key.sealed) for key in signing(loop.keys, "v1a", at)]
+    keys = [unseal(loop.id, key.sealed) for key in signing(loop.keys, "v1a", at)] if loop.keys else []
     headers = {
         "Content-Type": kind,
         "webhook-id": delivery.id,
@@ -109,7 +109,7 @@ def signed(delivery: Delivery, events: Sequence[Event], loop: Loop, now: float, 
     }
     if delivery.replay is not None:
         headers["loopwire-replay"] = delivery.replay
-    for key in signing(loop.keys, "http", at)[:1]:
+    for key in signing(loop.keys, "http", at)[:1] if loop.keys else ():
         named = key.name or "", unseal(loop.id, key.sealed)
         headers |= http_signature(loop.url, headers, body, named, at)
     if loop.headers:
@@ -124,7 +124,8 @@ def judged(post: Post, sent: Sent, ladder: Ladder, failures: Failures, now: floa
         split = Again(now, f"answered {TOO_LARGE}: sent again in two halves")
         return [_attempt(post, sent, split), *(recorded(half) for half in halves(post.delivery))]
     attempts = post.delivery.attempts + 1
-    found = verdict(sent.reply, attempts, ladder, now, _luck(post.delivery.id, attempts))
+    luck = 0.0 if well(sent.reply) else _luck(post.delivery.id, attempts)
+    found = verdict(sent.reply, attempts, ladder, now, luck)
     records = [_attempt(post, sent, found)]
     if isinstance(found, Again):
         records.append(_retry(_failed(post, sent, found.error), found.due, ladder, now))

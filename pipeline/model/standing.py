@@ -17,7 +17,6 @@ from pipeline.model.loops import (
     Reason,
     State,
     checked_key,
-    failing_key,
     state_of,
 )
 
@@ -76,7 +75,7 @@ class Standings:
 
     def failing(self, loop: str) -> Failing | None:
         """Since when the loop only fails, as far as that was written down."""
-        found = self._found.get(failing_key(loop).decode())
+        found = self._found.get(f"{loop}/failing")  # its key as text; it is asked at each POST
         return found if isinstance(found, Failing) else None
 
     def checked(self, loop: str) -> Checked | None:

@@ -93,6 +93,23 @@ def test_a_post_is_counted_by_its_outcome_and_timed_in_its_parts() -> None:
     assert _grown(names, before) == [1, 1, 1, 2, 2]
 
 
+def test_a_bucket_has_all_that_took_so_long_at_most() -> None:
+    names = [
+        ("loopwire_deliver_seconds_bucket", {"part": "total", "le": le}) for le in ("0.005", "0.02", "1.0", "+Inf")
+    ]
+    names.append(("loopwire_deliver_seconds_sum", {"part": "total"}))
+    before = [_value(name, **labels) for name, labels in names]
+    for total in (5, 6, 20_000):  # milliseconds; a bound is in its bucket
+        gauges.answered("delivered", Timings(total=total))
+    assert _grown(names, before) == pytest.approx([1, 2, 2, 3, 20.011])
+
+
+def test_all_outcomes_and_parts_are_told_before_there_is_one() -> None:
+    told = {sample.labels.get("outcome") for family in gauges.ATTEMPTS.collect() for sample in family.samples}
+    assert told == set(get_args(Outcome))
+    assert REGISTRY.get_sample_value("loopwire_deliver_seconds_count", {"part": "dns"}) is not None
+
+
 def _grown(names: list[tuple[str, dict[str, str]]], before: list[float]) -> list[float]:
     return [_value(name, **labels) - count for (name, labels), count in zip(names, before, strict=True)]
 
