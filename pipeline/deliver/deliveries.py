@@ -28,8 +28,7 @@ AT_ONCE = 200
 FETCH_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 LAG_SECONDS = 10.0  # how often the broker is asked for the ends of topics
-# A queue that was full is not filled for `backoff`: by default a second, in which POSTs ran out of deliveries.
-PREFETCH = {"queued.min.messages": 2000, "queued.max.messages.kbytes": 16_384, "fetch.queue.backoff.ms": 20}
+PREFETCH = {"queued.min.messages": 2000, "queued.max.messages.kbytes": 16_384}
 SETTLE_SECONDS = 5.0  # a POST still in flight after that is made again by the partition's next owner
 
 

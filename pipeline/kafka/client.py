@@ -8,6 +8,9 @@ from pipeline.kafka.asking import READER, Asking
 from pipeline.kafka.making import GROUP_WORDS, common, made
 from pipeline.kafka.seam import Consumer, Producer
 
+# A queue that was full is asked for nothing more for `backoff`: by default a second, in which readers ran dry.
+REFILL = {"fetch.queue.backoff.ms": 20}
+
 
 class Cluster(Asking):
     """A Kafka cluster as the settings name it."""
@@ -32,6 +35,7 @@ class Cluster(Asking):
         config = (
             common(self._settings)
             | self._membership()
+            | REFILL
             | {
                 "group.id": self._prefix + group,
                 "enable.auto.commit": False,
@@ -44,7 +48,7 @@ class Cluster(Asking):
         return cast("Consumer", made(confluent_kafka.Consumer, config))
 
     def reader(self) -> Consumer:
-        config = common(self._settings) | {
+        config = {
             "group.id": self._prefix + READER,  # librdkafka wants one; nothing is committed
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -54,7 +58,7 @@ class Cluster(Asking):
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 16_384,  # 40,000 rows; librdkafka takes several times that for them
         }
-        return cast("Consumer", made(confluent_kafka.Consumer, config))
+        return cast("Consumer", made(confluent_kafka.Consumer, common(self._settings) | REFILL | config))
 
     def _membership(self) -> dict[str, Any]:
         """How a group shares partitions: always by range, so that one member owns a number across topics."""
