@@ -2,9 +2,11 @@
 
 from typing import Literal, get_args
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 from pipeline import __version__
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second number for each count, which nobody reads
 
 Name = Literal[
     "loopwire_enrich_hits",

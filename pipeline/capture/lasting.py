@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 
 from pipeline.kafka.refusal import forbidden
 from pipeline.kafka.seam import OnDelivery, Producer
+from pipeline.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ class Lasting:
         self._ended_at = time.monotonic()
         self._producer.purge(in_queue=True, in_flight=True, blocking=False)
         why = forbidden(failed.args[0], "IDEMPOTENT_WRITE", "the cluster, nor WRITE on a topic").str()
+        self._say(why)
+
+    def _say(self, why: str) -> None:
         if why != self._said:
             log.error("capture: hits are spooled, and a new producer is tried each %.0f s: %s", AGAIN_SECONDS, why)
         self._said = why
@@ -71,4 +75,8 @@ class Lasting:
     def _renew(self) -> None:
         if self._ended_at is None or len(self._producer) or time.monotonic() - self._ended_at < AGAIN_SECONDS:
             return
-        self._producer, self._ended_at = self._make(), None
+        try:
+            self._producer, self._ended_at = self._make(), None
+        except (SettingsError, KafkaException) as failed:  # a certificate is being exchanged, say
+            self._ended_at = time.monotonic()
+            self._say(str(failed.args[0]))

@@ -6,6 +6,7 @@ A part of the door. All of it runs on the event loop, but for one line: what the
 
 import time
 from collections import deque
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -15,6 +16,7 @@ from pipeline.capture.segment import Kept
 from pipeline.capture.spool import Spool
 from pipeline.capture.spooling import Broker
 from pipeline.capture.talking import Reply
+from pipeline.kafka.making import UNHEARD
 from pipeline.kafka.proof import fault
 from pipeline.kafka.refusal import unwritten
 from pipeline.kafka.seam import Message, Producer
@@ -22,11 +24,12 @@ from pipeline.kafka.seam import Message, Producer
 # What a reader waits at most, where disk and broker both leave his hit in the air. librdkafka looks for late records
 # once a second, so it is told a second less and speaks first: then a hit called lost is not sent later.
 PATIENCE_SECONDS = 6.0
-PRODUCER = {
+PRODUCER: dict[str, Any] = {
     "message.timeout.ms": 5_000,  # what is spooled meanwhile comes twice if it is still sent: so not for long
     "queue.buffering.max.messages": 100_000,
     "queue.buffering.max.kbytes": 65_536,
     "reconnect.backoff.max.ms": 1_000,
+    "logger": UNHEARD,  # `lasting.py` says it
 }
 POLL_SECONDS = 0.001  # while something is under way: what an acknowledgement waits at most for us
 

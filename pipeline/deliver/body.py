@@ -91,8 +91,10 @@ def array_of(told: Sequence[Mapping[str, Any]]) -> tuple[str, bytes]:
 def _choose(told: dict[str, Any], wanted: set[str]) -> None:
     """Leaves the fields that are wanted, and of what changed the address and the interests too."""
     for name, kept in (("fields", wanted), ("parameters", wanted | ABOUT_ALL), ("previous", wanted | ABOUT_ALL)):
-        if chosen := {key: value for key, value in told.pop(name, {}).items() if key in kept}:
-            told[name] = chosen
+        if name in told:
+            told[name] = {key: value for key, value in told[name].items() if key in kept}
+            if not told[name]:
+                del told[name]
 
 
 @lru_cache(1_000)

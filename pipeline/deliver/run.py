@@ -65,6 +65,8 @@ class Deliver:
         asyncio.get_running_loop().set_exception_handler(self._fault)
         server = health.serve(*self._address, lambda: self.ready, self._lane)
         await self._deliveries.open()
+        gc.collect()
+        gc.freeze()  # what was made so far, the tables of loops as well, stays, and needs no looking after
         self._router.start()
         work = [self._deliveries.feed(), self._wire.outbox.run(), self._wire.pulse.run(), self._wire.tell()]
         if self._rechecks is not None:
@@ -134,6 +136,5 @@ async def _run(cluster: Cluster, settings: Settings, master_key: bytes) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    gc.freeze()  # what was made so far stays for good, and needs no looking after
     gc.set_threshold(YOUNG)
     await deliver.run(stop)

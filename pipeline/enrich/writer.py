@@ -10,13 +10,12 @@ from pipeline import topics
 from pipeline.enrich.figures import DEAD
 from pipeline.enrich.limits import Bad
 from pipeline.enrich.refusals import BEHIND, BESIDE, Output, Refusal, Refusals, Sizes, forbidden, sizes
+from pipeline.kafka.making import UNHEARD
 from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.refusal import unwritten
 from pipeline.kafka.seam import Kafka, Producer
 
 log = logging.getLogger(__name__)
-quiet = logging.getLogger("librdkafka.gapless")  # it calls the end of its producer fatal; we say below what it was
-quiet.disabled = True
 
 HOLD_SECONDS = 0.5  # so that a whole row of refusals is seen before the first of it becomes a dead letter
 
@@ -81,7 +80,7 @@ class Writer:
         One request at a time: a broker that has nothing of a producer yet takes any batch as its first, so also the
         second one where it refused the first.
         """
-        more = {"enable.gapless.guarantee": True, "max.in.flight.requests.per.connection": 1, "logger": quiet}
+        more = {"enable.gapless.guarantee": True, "max.in.flight.requests.per.connection": 1, "logger": UNHEARD}
         return Outbox(self._kafka, self._kafka.producer(**more, **{"batch.size": self.sizes.batch}))
 
     def _took(self, producer: Producer, output: Output) -> bool:

@@ -188,7 +188,7 @@ class Asking:
     def _metadata(self, topic: str | None = None) -> ClusterMetadata:
         """The cluster as it is now; KafkaException says as well as can be why it does not answer."""
         self._admin.poll(0)  # what was told before is of no matter,
-        if self._met or any(error.code() != NOBODY for error in self._heard):
+        if self._met or any(error.code() != NOBODY for error in tuple(self._heard)):
             self._heard.clear()  # but that nobody lets us in is told but once
         for seconds in METADATA_SECONDS:
             client = self._admin
@@ -198,7 +198,7 @@ class Asking:
                 return found
             except KafkaException as failed:
                 client.poll(0)  # fills `_heard`
-                why = unanswered(failed, self._heard, met=self._met)
+                why = unanswered(failed, tuple(self._heard), met=self._met)
             if is_unbelieved(why):
                 break
         raise why

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from pipeline.kafka.ledger import Ledger
-from pipeline.kafka.refusal import FORBIDDEN, is_final, is_nobodys, unreadable
-from pipeline.kafka.rights import check
-from pipeline.kafka.seam import Consumer, Kafka, Message, Place, Right
+from pipeline.kafka.refusal import FORBIDDEN, expelled, is_final, unreadable
+from pipeline.kafka.seam import Consumer, Kafka, Message, Place
 
 log = logging.getLogger(__name__)
 
@@ -171,8 +170,9 @@ class Feed:
         """Without what is no record, which is said; KafkaException where nothing can follow it."""
         errors = [(error, at) for at, error in enumerate(_all(messages, "error")) if error is not None]
         for error, at in errors:
-            if is_nobodys(error) or is_final(error):
-                check(self._kafka, [Right("READ", "group", self._group)])  # its own word does not name the group
+            if (out := expelled(error, self._kafka.full(self._group))) is not None:
+                raise out
+            if is_final(error):
                 raise unreadable(error, messages[at].topic())
             log.warning("kafka: %s", error.str())
         return [message for message in messages if message.error() is None] if errors else messages

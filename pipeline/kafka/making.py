@@ -14,6 +14,9 @@ Client = TypeVar("Client")
 
 # librdkafka's own lines ("Disconnected", "Connection refused") repeat what `_told` says once.
 LOG_LEVEL = 2
+# For a producer whose end we tell ourselves: librdkafka writes a line of its own to stderr, whatever the level is.
+UNHEARD = logging.getLogger("librdkafka")
+UNHEARD.disabled = True
 SAID_SECONDS = 10.0  # librdkafka repeats itself many times a second
 
 

@@ -44,6 +44,14 @@ def is_nobodys(error: KafkaError) -> bool:
     return bool(error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED)
 
 
+def expelled(error: KafkaError, group: str) -> KafkaException | None:
+    """What to raise where a member may not be in its group, or not any more; None where it is another error."""
+    refused = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
+    if not is_nobodys(error) and refused.str() not in error.str():  # so it stands in what is fatal
+        return None
+    return KafkaException(forbidden(refused, "READ", f"group {group}"))
+
+
 def unreadable(error: KafkaError, topic: str | None) -> KafkaException:
     """What to raise where reading a topic ended; some errors are of no topic."""
     return KafkaException(forbidden(error, "READ", f"topic {topic}") if topic else error)

@@ -30,12 +30,15 @@ def rights(process: str, ladder: Iterable[timedelta] = ()) -> list[Right]:
 
 
 def check_rights(kafka: Kafka, process: str, ladder: Iterable[timedelta] = ()) -> None:
-    """KafkaException names all that the process is not allowed, before it begins."""
-    check(kafka, rights(process, ladder))
+    """KafkaException names all that the process may not do with topics, before it begins.
+
+    Who may not be in his group, or ask how far one is, is told when he tries.
+    """
+    check(kafka, [one for one in rights(process, ladder) if one.kind == "topic"])
 
 
 def check(kafka: Kafka, wanted: Iterable[Right]) -> None:
-    """KafkaException names those that we don't have."""
+    """KafkaException names those that we don't have; of topics."""
     if lacking := kafka.lacking(wanted):
         line = missing([f"{one.operation} on {one.kind} {kafka.full(one.name)}" for one in lacking])
         raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, line))

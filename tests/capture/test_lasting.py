@@ -6,8 +6,9 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.capture import lasting
-from pipeline.capture.lasting import Lasting
+from pipeline.capture.lasting import AGAIN_SECONDS, Lasting
 from pipeline.kafka.seam import Producer
+from pipeline.settings import SettingsError
 
 FATAL = KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED, "no PID", fatal=True))
 
@@ -83,3 +84,25 @@ def test_another_takes_the_place_of_one_that_ended(clock: Clock, caplog: pytest.
     assert len(made) == 3
     [line] = caplog.messages  # the second time for the same reason is not said
     assert "does not allow IDEMPOTENT_WRITE on the cluster, nor WRITE on a topic" in line
+
+
+@pytest.mark.parametrize("wrong", [SettingsError("ssl.ca.location failed"), FATAL])
+def test_one_that_can_t_be_made_is_tried_again_later(clock: Clock, wrong: Exception) -> None:
+    first, last, tries = Ending(), Ending(), list[float]()
+
+    def make() -> Producer:
+        tries.append(clock.now)
+        if len(tries) == 2:
+            raise wrong
+        return cast("Producer", last if len(tries) > 2 else first)
+
+    lasting = Lasting(make)
+    first.failed = FATAL
+    for _ in range(4):
+        lasting.poll(0)
+        clock.now += AGAIN_SECONDS / 2
+    assert tries == [100.0, 105.0]
+    clock.now += AGAIN_SECONDS
+    lasting.poll(0)
+    lasting.produce("hits")
+    assert len(last) == 1

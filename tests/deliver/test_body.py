@@ -149,6 +149,13 @@ def test_a_loop_gets_the_profile_fields_it_asked_for(asked: list[str] | None, to
     assert names(_event(fields={"city": "Utrecht", "vip": False}), asked) == TOLD | {"fields": told}
 
 
+def test_names_keep_their_order_where_fields_were_chosen() -> None:
+    event = _event(type="update", parameters={"city": "Utrecht", "vip": True}, previous={"vip": False}, origin="crm")
+    every, chosen = list(names(event)), list(names(event, ["city"]))
+    assert chosen == [name for name in every if name in chosen]
+    assert set(every) - set(chosen) == {"previous"}
+
+
 def test_what_changed_of_other_fields_is_not_told_either() -> None:
     changed = {"city": "Utrecht", "vip": True, "email": "jane@example.com", "interests": ["tea"]}
     told = names(_event(type="update", parameters=changed, previous={"vip": False}), ["city"])

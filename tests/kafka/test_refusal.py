@@ -3,7 +3,16 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from pipeline.kafka.refusal import forbidden, is_final, is_unbelieved, missing, unanswered, unreadable, unwritten
+from pipeline.kafka.refusal import (
+    expelled,
+    forbidden,
+    is_final,
+    is_unbelieved,
+    missing,
+    unanswered,
+    unreadable,
+    unwritten,
+)
 
 TOPIC = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
 GROUP = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
@@ -42,6 +51,16 @@ def test_of_many_rules_some_are_named() -> None:
 )
 def test_what_no_waiting_mends_ends_reading(error: KafkaError, final: bool) -> None:
     assert is_final(error) is final
+
+
+@pytest.mark.parametrize(
+    ("error", "is_out"),
+    [(GROUP, True), (KafkaError(KafkaError._FATAL, "Fatal error: Broker: Group authorization failed"), True),
+     (TOPIC, False), (AWAY, False)],
+)  # fmt: skip
+def test_who_may_not_be_in_his_group_is_told_its_name(error: KafkaError, is_out: bool) -> None:
+    found = expelled(error, "p-loopwire-enrich")
+    assert (found is not None and "READ on group p-loopwire-enrich;" in found.args[0].str()) is is_out
 
 
 def test_what_is_read_or_written_is_named() -> None:
