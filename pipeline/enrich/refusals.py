@@ -9,15 +9,13 @@ import msgspec
 from confluent_kafka import KafkaError
 
 from pipeline import topics
+from pipeline.enrich.sizes import Sizes
 from pipeline.kafka.consume import Batch
 from pipeline.kafka.proof import fault
 from pipeline.kafka.receipt import Receipt
 from pipeline.kafka.seam import Message, OnDelivery
-from pipeline.record import LARGEST_EVENT, Record, dead
+from pipeline.record import Record, dead
 
-BROKERS_LARGEST = 1_048_588  # Kafka's default for a batch of records
-LARGEST_BATCH = 1_000_000  # librdkafka's
-FRAME = 512  # bytes of a record batch beside one event: 61 of the batch, 20 of the record, a key of 169
 # The record itself is at fault, or we may not write it: it would be refused each time.
 FOR_GOOD = frozenset(
     {
@@ -63,7 +61,7 @@ class Refusal(NamedTuple):
         """Whether it, or the batch it was in, was too large."""
         return self.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
 
-    def reason(self, sizes: "Sizes", forbidden: Mapping[str, KafkaError]) -> KafkaError | None:
+    def reason(self, sizes: Sizes, forbidden: Mapping[str, KafkaError]) -> KafkaError | None:
         """Why it can't be written; None where it can be, by a new producer that makes smaller batches.
 
         `forbidden` are the topics that may not be written: what came behind may not, either.
@@ -76,32 +74,6 @@ class Refusal(NamedTuple):
         """The message as it came, for the dead letters."""
         why = f"{topics.EVENTS}: {reason.str()}"
         return self.output._replace(record=dead(topics.HITS_DEAD, self.output.source, self.output.message, why))
-
-
-class Sizes(NamedTuple):
-    """How large an event may be, and a batch of them is made, in bytes."""
-
-    event: int
-    batch: int
-
-    def is_too_large(self, record: Record) -> bool:
-        """Whether a record that was refused for its size would be again: it is too large, or it was sent alone."""
-        return len(record.value or b"") > self.event or len(record.key) + len(record.value or b"") >= self.batch
-
-    def after(self, refused: Iterable[Refusal], config: Mapping[str, str]) -> "Sizes":
-        """What is tried next: half of a batch, where one was refused that should have been taken.
-
-        So it comes to an end also where we may not know what `events` takes.
-        """
-        now = sizes(config)
-        halve = any(one.is_for_size and not self.is_too_large(one.output.record) for one in refused)
-        return Sizes(now.event, min(now.batch, max(self.batch // 2, 1) if halve else self.batch))
-
-
-def sizes(config: Mapping[str, str]) -> Sizes:
-    """What `events`, so configured, takes, and whoever reads it. A batch that is too large is refused whole."""
-    most = int(config.get("max.message.bytes", BROKERS_LARGEST))
-    return Sizes(min(LARGEST_EVENT, most - FRAME), max(min(LARGEST_BATCH, most * 9 // 10), 1))
 
 
 def forbidden(refused: Iterable[Refusal]) -> dict[str, KafkaError]:

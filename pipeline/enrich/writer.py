@@ -9,7 +9,8 @@ from confluent_kafka import KafkaError, KafkaException
 from pipeline import topics
 from pipeline.enrich.figures import DEAD
 from pipeline.enrich.limits import Bad
-from pipeline.enrich.refusals import BEHIND, BESIDE, Output, Refusal, Refusals, Sizes, forbidden, sizes
+from pipeline.enrich.refusals import BEHIND, BESIDE, Output, Refusal, Refusals, forbidden
+from pipeline.enrich.sizes import Sizes, sizes
 from pipeline.kafka.making import UNHEARD
 from pipeline.kafka.outbox import Outbox
 from pipeline.kafka.refusal import unwritten
@@ -45,7 +46,8 @@ class Writer:
             await self.outbox.emptied()  # it ended by a refusal, so that what came behind was not written before it
             refused, before = self.refusals.taken(), self.sizes
             config = await asyncio.to_thread(self._kafka.config, topics.EVENTS)
-            self.sizes = before.after(refused, config)
+            halve = any(one.is_for_size and not before.is_too_large(one.output.record) for one in refused)
+            self.sizes = before.after(config, halve=halve)
             fresh = self._gapless()
             await self._write_anew(refused, before._replace(event=self.sizes.event), fresh)
             self.outbox.renew(fresh)  # by now: what others produce comes behind what is written anew

@@ -3,13 +3,14 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from pipeline.enrich.refusals import BEHIND, FRAME, LARGEST_BATCH, Output, Refusal, Refusals, Sizes, forbidden, sizes
+from pipeline.enrich.refusals import BEHIND, Output, Refusal, Refusals, forbidden
+from pipeline.enrich.sizes import Sizes
 from pipeline.kafka.consume import Batch
 from pipeline.kafka.ledger import Ledger
 from pipeline.kafka.memory import Message
 from pipeline.kafka.receipt import Receipt
 from pipeline.kafka.seam import Message as Seen
-from pipeline.record import LARGEST_EVENT, Record
+from pipeline.record import Record
 
 TOO_LARGE, FORBIDDEN = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
 INVALID, BESIDE = KafkaError(KafkaError.INVALID_RECORD), KafkaError(KafkaError._INVALID_DIFFERENT_RECORD)
@@ -162,26 +163,3 @@ def test_two_hits_of_one_id_are_told_apart_by_what_they_say(refusals: Refusals, 
     event = Message(EVENTS, 3, 0, b"shop/jane", (long.value() or b"")[:-1] + b',"tags":[]}', None)
     assert refusals.of_hit(0, batch, FORBIDDEN, event, receipt)
     assert [one.output.offset for one in refusals.taken()] == [11]
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        ({}, Sizes(LARGEST_EVENT, 943_729)),
-        ({"max.message.bytes": "20000"}, Sizes(20_000 - FRAME, 18_000)),
-        ({"max.message.bytes": "910000"}, Sizes(LARGEST_EVENT, 819_000)),
-        ({"max.message.bytes": "9999999"}, Sizes(LARGEST_EVENT, LARGEST_BATCH)),
-        ({"max.message.bytes": "0"}, Sizes(-FRAME, 1)),
-    ],
-)
-def test_an_event_and_a_batch_are_as_large_as_the_topic_takes(config: dict[str, str], expected: Sizes) -> None:
-    assert sizes(config) == expected
-
-
-def test_what_is_tried_next_is_smaller_where_a_batch_was_refused_that_should_have_been_taken(receipt: Receipt) -> None:
-    small, large = (_output(receipt, b"x" * size) for size in (100, 19_000))
-    limit = {"max.message.bytes": "20000"}
-    assert SIZES.after([Refusal(small, TOO_LARGE)], limit).batch == 9_000
-    assert SIZES.after([Refusal(large, TOO_LARGE)], limit).batch == 18_000
-    assert SIZES.after([Refusal(small, FORBIDDEN)], {"max.message.bytes": "10000"}) == Sizes(10_000 - FRAME, 9_000)
-    assert SIZES._replace(batch=1).after([Refusal(small, TOO_LARGE)], {}).batch == 1
