@@ -24,8 +24,7 @@ from pipeline.capture.segment import Kept
 from pipeline.capture.spool import Spool
 from pipeline.capture.spooling import ALARM
 from pipeline.capture.talking import Reply
-from pipeline.kafka.rights import check
-from pipeline.kafka.seam import Kafka, Right
+from pipeline.kafka.seam import Kafka
 from pipeline.model.hits import AnyHit
 from pipeline.model.ids import key_of
 from pipeline.topics import HITS
@@ -213,7 +212,6 @@ class Capture:
 
     def _not_well(self) -> str:
         try:
-            check(self._kafka, [Right("WRITE", "topic", HITS)])
             self._kafka.partitions((HITS,))
         except KafkaException as away:
             return str(away.args[0].str())

@@ -230,7 +230,7 @@ def test_capture_keeps_hits_until_it_is_let_in(secure: Secure) -> None:
         line.until_said("capture", f"is not ready: sasl_ssl://{secure.broker.bootstrap}/bootstrap: {NOT_LET_IN}\n")
     with running(secure, {"capture": STRANGER}) as line:
         assert is_kept()
-        line.until_said("capture", f"the broker is not ready: {lacks('WRITE', f'topic {secure.prefix}{HITS}')}\n")
+        line.until_said("capture", f"the broker is not ready: {lacks('DESCRIBE', f'topic {secure.prefix}{HITS}')}\n")
         line.until_said("capture", lacks("IDEMPOTENT_WRITE", "the cluster, nor WRITE on a topic"))
         secure.broker.allow(STRANGER, secure.prefix, access()["capture"])
 
