@@ -5,12 +5,12 @@ A part of the door: run.py alone uses it. All of it runs on the event loop.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from confluent_kafka import KafkaException
 
 from pipeline.kafka.refusal import forbidden
-from pipeline.kafka.seam import OnDelivery, Producer
+from pipeline.kafka.seam import Producer
 from pipeline.settings import SettingsError
 
 log = logging.getLogger(__name__)
@@ -23,22 +23,13 @@ class Lasting:
 
     def __init__(self, make: Callable[[], Producer]) -> None:
         self._make = make
-        self._producer = make()
-        self._ended_at: float | None = None
+        self._use(make())
         self._said = ""
 
-    def produce(
-        self,
-        topic: str,
-        value: bytes | None = None,
-        key: bytes | None = None,
-        partition: int = -1,
-        *,
-        on_delivery: OnDelivery | None = None,
-        headers: Sequence[tuple[str, bytes]] | None = None,
-    ) -> None:
-        """KafkaException while there is none."""
-        self._producer.produce(topic, value, key, partition, on_delivery=on_delivery, headers=headers)
+    def _use(self, producer: Producer) -> None:
+        self._producer = producer
+        self.produce = producer.produce  # once a hit: its own, not by way of us. KafkaException once it ended
+        self._ended_at: float | None = None
 
     def poll(self, timeout: float = -1) -> int:
         """Hears of what was produced; all that one took which ended is refused."""
@@ -76,7 +67,7 @@ class Lasting:
         if self._ended_at is None or len(self._producer) or time.monotonic() - self._ended_at < AGAIN_SECONDS:
             return
         try:
-            self._producer, self._ended_at = self._make(), None
+            self._use(self._make())
         except (SettingsError, KafkaException) as failed:  # a certificate is being exchanged, say
             self._ended_at = time.monotonic()
             self._say(str(failed.args[0]))

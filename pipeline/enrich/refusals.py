@@ -61,14 +61,14 @@ class Refusal(NamedTuple):
         """Whether it, or the batch it was in, was too large."""
         return self.error.code() == KafkaError.MSG_SIZE_TOO_LARGE
 
-    def reason(self, sizes: Sizes, forbidden: Mapping[str, KafkaError]) -> KafkaError | None:
+    def reason(self, sizes: Sizes, closed: Mapping[str, KafkaError]) -> KafkaError | None:
         """Why it can't be written; None where it can be, by a new producer that makes smaller batches.
 
-        `forbidden` are the topics that may not be written: what came behind may not, either.
+        `closed` are the topics that may not be written: what came behind may not, either.
         """
         if self.is_for_size:
             return self.error if sizes.is_too_large(self.output.record) else None
-        return self.error if self.error.code() in FOR_GOOD else forbidden.get(self.output.record.topic)
+        return self.error if self.error.code() in FOR_GOOD else closed.get(self.output.record.topic)
 
     def buried(self, reason: KafkaError) -> Output:
         """The message as it came, for the dead letters."""
@@ -76,7 +76,7 @@ class Refusal(NamedTuple):
         return self.output._replace(record=dead(topics.HITS_DEAD, self.output.source, self.output.message, why))
 
 
-def forbidden(refused: Iterable[Refusal]) -> dict[str, KafkaError]:
+def closed(refused: Iterable[Refusal]) -> dict[str, KafkaError]:
     """The topics that may not be written, each with Kafka's words."""
     return {
         one.output.record.topic: one.error

@@ -9,12 +9,11 @@ from confluent_kafka import KafkaError, KafkaException
 from pipeline import topics
 from pipeline.enrich.figures import DEAD
 from pipeline.enrich.limits import Bad
-from pipeline.enrich.refusals import BEHIND, BESIDE, Output, Refusal, Refusals, forbidden
+from pipeline.enrich.refusals import BEHIND, BESIDE, Output, Refusal, Refusals, closed
 from pipeline.enrich.sizes import Sizes, sizes
 from pipeline.kafka.making import UNHEARD
 from pipeline.kafka.outbox import Outbox
-from pipeline.kafka.refusal import unwritten
-from pipeline.kafka.seam import Kafka, Producer
+from pipeline.kafka.seam import Kafka
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class Writer:
 
     def put(self, output: Output) -> bool:
         """Whether the producer took it; not so while its queue is full, and once it ended. From any thread."""
-        return self._took(self.outbox.producer, output)
+        return self._took(self.outbox, output)
 
     async def replace(self) -> None:
         """Writes anew what Kafka did not write, or dead letters for it where that is not too much; until cancelled."""
@@ -53,15 +52,15 @@ class Writer:
             self.outbox.renew(fresh)  # by now: what others produce comes behind what is written anew
 
     async def _write_anew(self, refused: Sequence[Refusal], refused_by: Sizes, outbox: Outbox) -> None:
-        closed = forbidden(refused)
-        reasons = [one.reason(refused_by, closed) for one in refused]
+        shut = closed(refused)
+        reasons = [one.reason(refused_by, shut) for one in refused]
         outputs = [one.buried(why) if why else one.output for one, why in zip(refused, reasons, strict=True)]
         dead = [one for one, why in zip(outputs, reasons, strict=True) if why]
         for one in dead:
             self._bad.late(one.record, one.place, one.offset)
         DEAD.inc(sum(one.source == topics.HITS for one in dead))
         for at, one in enumerate(outputs):
-            while not (took := self._took(outbox.producer, one)) and not outbox.ended:
+            while not (took := self._took(outbox, one)) and not outbox.ended:
                 await outbox.breathe()
             if not took:
                 self._wait_again(outputs[at:])
@@ -85,16 +84,13 @@ class Writer:
         more = {"enable.gapless.guarantee": True, "max.in.flight.requests.per.connection": 1, "logger": UNHEARD}
         return Outbox(self._kafka, self._kafka.producer(**more, **{"batch.size": self.sizes.batch}))
 
-    def _took(self, producer: Producer, output: Output) -> bool:
-        record = output.record
-        topic, headers = self._kafka.full(record.topic), list(record.headers) or None
-        told = self.refusals.watch(output)
+    def _took(self, outbox: Outbox, output: Output) -> bool:
         try:
-            producer.produce(topic, record.value, record.key, record.partition, on_delivery=told, headers=headers)
+            outbox.produce(output.record, self.refusals.watch(output))
         except BufferError:
             return False
         except KafkaException as refused:
-            return self._is_taken(output, unwritten(refused, topic))
+            return self._is_taken(output, refused)
         return True
 
     def _is_taken(self, output: Output, refused: KafkaException) -> bool:

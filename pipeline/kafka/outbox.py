@@ -24,9 +24,14 @@ class Outbox:
         self._busy = asyncio.Event()
 
     def send(self, record: Record, told: OnDelivery) -> None:
+        """Produces the record, as `produce` does, and has its acknowledgement looked after."""
+        self.produce(record, told)
+        self.wake()
+
+    def produce(self, record: Record, told: OnDelivery) -> None:
         """Produces the record; `told` gets None and the record once all in-sync replicas have it, else the error.
 
-        What it gets is for `proof.fault` to judge.
+        What it gets is for `proof.fault` to judge. Any thread may call it, and has `wake` called on the event loop.
 
         BufferError where the queue is full, KafkaException where the record is refused at once (too large, no such
         topic): nothing was taken.
@@ -36,7 +41,6 @@ class Outbox:
             self.producer.produce(topic, record.value, record.key, record.partition, on_delivery=told, headers=headers)
         except KafkaException as refused:
             raise unwritten(refused, topic) from refused
-        self.wake()
 
     def wake(self) -> None:
         """Something was produced, here or straight on `producer`: `run` looks after its acknowledgement."""
@@ -91,6 +95,7 @@ class Outbox:
     def renew(self, other: "Outbox") -> None:
         """The other's producer takes the place of one that ended."""
         self.producer, self.ended = other.producer, other.ended
+        self.wake()
 
     async def drain(self, seconds: float) -> int:
         """Waits up to `seconds` for all that was sent; how many records are still not safe."""

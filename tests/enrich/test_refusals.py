@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from pipeline.enrich.refusals import BEHIND, Output, Refusal, Refusals, forbidden
+from pipeline.enrich.refusals import BEHIND, Output, Refusal, Refusals, closed
 from pipeline.enrich.sizes import Sizes
 from pipeline.kafka.consume import Batch
 from pipeline.kafka.ledger import Ledger
@@ -151,9 +151,9 @@ def test_one_that_was_too_large_only_with_others_and_what_came_behind_can_be_wri
 
 def test_where_one_may_not_be_written_none_of_its_topic_may(receipt: Receipt) -> None:
     behind, refused = Refusal(_output(receipt), BEHIND), Refusal(_output(receipt), FORBIDDEN)
-    closed = forbidden([behind, refused])
-    assert behind.reason(SIZES, closed) is FORBIDDEN
-    assert Refusal(behind.output._replace(record=LETTER), BEHIND).reason(SIZES, closed) is None
+    shut = closed([behind, refused])
+    assert behind.reason(SIZES, shut) is FORBIDDEN
+    assert Refusal(behind.output._replace(record=LETTER), BEHIND).reason(SIZES, shut) is None
 
 
 def test_two_hits_of_one_id_are_told_apart_by_what_they_say(refusals: Refusals, receipt: Receipt) -> None:

@@ -75,3 +75,15 @@ async def test_one_that_is_cancelled_as_it_is_woken_ends(turns: int) -> None:
     done, _ = await asyncio.wait({running}, timeout=2)
     assert done
     assert running.cancelled()
+
+
+async def test_what_a_producer_took_before_its_turn_is_heard_of_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.kafka.outbox.IDLE_SECONDS", 60.0)
+    memory, told = Memory({"profiles": 1}), asyncio.Event()
+    outbox, other = Outbox(memory, memory.producer()), Outbox(memory, memory.producer())
+    running = asyncio.create_task(outbox.run())
+    await asyncio.sleep(0)
+    other.produce(RECORDS[0], lambda _error, _message: told.set())
+    outbox.renew(other)
+    await asyncio.wait_for(told.wait(), 5)
+    running.cancel()
