@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 from pipeline import settings
 from pipeline.cli.screen import say, warn
 from pipeline.cli.told import attempt_line, event_line
-from pipeline.kafka.refusal import is_final, unreadable
+from pipeline.kafka.refusal import check_passing
 from pipeline.kafka.seam import Consumer, Kafka, Message, at_hand
 from pipeline.model.deliveries import Attempt
 from pipeline.model.events import Event
@@ -95,8 +95,8 @@ def _messages(reader: Consumer) -> Iterator[Message]:
             error = message.error()
             if error is None:
                 yield message
-            elif is_final(error):
-                raise unreadable(error, message.topic())
+            else:
+                check_passing(error, message.topic())
 
 
 def _nobody_reads() -> bool:

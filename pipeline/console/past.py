@@ -16,7 +16,7 @@ from pipeline import topics
 from pipeline.console.console import NotReadError, Scan, StillLookedForError
 from pipeline.console.sought import MOST_READ, MOST_SECONDS, Sought, is_it
 from pipeline.kafka.murmur2 import partition_of
-from pipeline.kafka.refusal import is_final, unreadable
+from pipeline.kafka.refusal import check_passing
 from pipeline.kafka.seam import Kafka, Place, at_hand
 from pipeline.model.events import Event
 from pipeline.model.ids import milliseconds
@@ -176,8 +176,8 @@ class Past:
                             values.append(message.value() or b"")
                     elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                         reached = end  # the last offsets may be no records
-                    elif is_final(error):
-                        raise unreadable(error, message.topic())
+                    else:
+                        check_passing(error, message.topic())
         finally:
             reader.close()
         return values

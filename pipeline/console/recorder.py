@@ -23,7 +23,7 @@ from pipeline.console.store.letters import letters_of, without_rows
 from pipeline.console.store.retention import Limits
 from pipeline.console.store.trouble import reason
 from pipeline.console.store.write import OtherTopicError, OvertakenError, empty, positions, record
-from pipeline.kafka.refusal import is_final, is_nobodys, unreadable
+from pipeline.kafka.refusal import check_passing, is_nobodys
 from pipeline.kafka.seam import Consumer, Kafka, Message
 from pipeline.topics import ATTEMPTS, DELIVERIES_DEAD
 
@@ -184,9 +184,9 @@ class Recorder:
             error = message.error()
             if error is None:
                 found.append(message)
-            elif is_final(error):
-                raise unreadable(error, message.topic())
-            elif error.code() != KafkaError._PARTITION_EOF and not is_nobodys(error):  # noqa: SLF001
+                continue
+            check_passing(error, message.topic())
+            if error.code() != KafkaError._PARTITION_EOF and not is_nobodys(error):  # noqa: SLF001
                 log.warning("recorder: kafka: %s", error.str())
         return found
 

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from pipeline.console.live import Glance, Seen, Waiting, Wanted
 from pipeline.console.pulse import Pulse
 from pipeline.console.store.told import Told
-from pipeline.kafka.refusal import is_final, unreadable
+from pipeline.kafka.refusal import check_passing
 from pipeline.kafka.seam import Consumer, Kafka, Message, at_hand
 from pipeline.model.events import Event
 from pipeline.topics import ATTEMPTS, EVENTS
@@ -155,8 +155,7 @@ class Watching:
         for message in at_hand(reader, AT_ONCE, GLANCE_SECONDS):
             error = message.error()
             if error is not None:
-                if is_final(error):
-                    raise unreadable(error, message.topic())
+                check_passing(error, message.topic())
                 continue
             read = True
             one = self._seen(message, accounts)

@@ -11,7 +11,7 @@ from pipeline import topics
 from pipeline.deliver.recorded import SOURCES, Recorded
 from pipeline.kafka.consume import Batch
 from pipeline.kafka.murmur2 import partition_of
-from pipeline.kafka.refusal import is_final, unreadable
+from pipeline.kafka.refusal import check_passing
 from pipeline.kafka.seam import Kafka, Message, Place, at_hand
 from pipeline.model.deliveries import Delivery
 from pipeline.model.standing import Standings
@@ -75,8 +75,8 @@ def left(kafka: Kafka, group: str, places: Iterable[Place], what: str) -> Iterat
                 log.warning("deliver: could not read all of %s", what)
                 return
             for message in at_hand(reader, AT_ONCE, 0.1):
-                if (error := message.error()) is not None and is_final(error):
-                    raise unreadable(error, message.topic())
+                if (error := message.error()) is not None:
+                    check_passing(error, message.topic())
                 place = kafka.bare(message.topic() or ""), message.partition() or 0
                 offset = message.offset() or 0
                 if error is not None or offset + 1 >= behind.get(place, 0):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from pipeline.kafka.ledger import Ledger
-from pipeline.kafka.refusal import FORBIDDEN, expelled, is_final, unreadable
+from pipeline.kafka.refusal import FORBIDDEN, check_passing, expelled
 from pipeline.kafka.seam import Consumer, Kafka, Message, Place
 
 log = logging.getLogger(__name__)
@@ -172,8 +172,7 @@ class Feed:
         for error, at in errors:
             if (out := expelled(error, self._kafka.full(self._group))) is not None:
                 raise out
-            if is_final(error):
-                raise unreadable(error, messages[at].topic())
+            check_passing(error, messages[at].topic())
             log.warning("kafka: %s", error.str())
         return [message for message in messages if message.error() is None] if errors else messages
 

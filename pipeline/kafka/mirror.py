@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
-from pipeline.kafka.refusal import is_final, unreadable
+from pipeline.kafka.refusal import check_passing
 from pipeline.kafka.seam import Kafka, Message, Offsets, Place, at_hand
 
 # partition, key, value (None: the row is gone)
@@ -113,8 +113,8 @@ class Mirror:
             self._read[place] = offset + 1
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._read[place] = offset  # what compaction took from the end is passed as well
-        elif is_final(error):
-            raise unreadable(error, message.topic())
+        else:
+            check_passing(error, message.topic())
 
     def _at(self, place: Place, start: int = 0) -> TopicPartition:
         return TopicPartition(self._kafka.full(place[0]), place[1], start or OFFSET_BEGINNING)

@@ -32,13 +32,6 @@ def missing(rules: Sequence[str]) -> str:
     return f"the cluster does not allow {', '.join(rules[:MOST])}{more}; deploy/README.md, Access, has what is needed"
 
 
-def is_final(error: KafkaError) -> bool:
-    """Whether there is no use in reading on. Who is no member of a group can do without it: see `is_nobodys`."""
-    # What a consumer says in a message's place has lost the mark of what is fatal; the code has it.
-    fatal = error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001
-    return fatal or (error.code() in FORBIDDEN and not is_nobodys(error))
-
-
 def is_nobodys(error: KafkaError) -> bool:
     """Whether it is of a group alone, which means nothing to who only bears its name, as librdkafka wants it."""
     return bool(error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED)
@@ -52,9 +45,16 @@ def expelled(error: KafkaError, group: str) -> KafkaException | None:
     return KafkaException(forbidden(refused, "READ", f"group {group}"))
 
 
-def unreadable(error: KafkaError, topic: str | None) -> KafkaException:
-    """What to raise where reading a topic ended; some errors are of no topic."""
-    return KafkaException(forbidden(error, "READ", f"topic {topic}") if topic else error)
+def check_passing(error: KafkaError, topic: str | None) -> None:
+    """What a reader does with an error in a record's place: nothing where it passes by itself.
+
+    KafkaException where there is no use in reading on, with the rule that is missing, if one is. Who is no member of a
+    group can do without it: see `is_nobodys`. Some errors are of no topic.
+    """
+    # What a consumer says in a message's place has lost the mark of what is fatal; the code has it.
+    fatal = error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001
+    if fatal or (error.code() in FORBIDDEN and not is_nobodys(error)):
+        raise KafkaException(forbidden(error, "READ", f"topic {topic}") if topic else error)
 
 
 def unwritten(refused: KafkaException, topic: str) -> KafkaException:

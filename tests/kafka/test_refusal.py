@@ -1,18 +1,11 @@
 """What a cluster does not allow is told by the rule that is missing; what else hinders, by what was heard of it."""
 
+from contextlib import nullcontext
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from pipeline.kafka.refusal import (
-    expelled,
-    forbidden,
-    is_final,
-    is_unbelieved,
-    missing,
-    unanswered,
-    unreadable,
-    unwritten,
-)
+from pipeline.kafka.refusal import check_passing, expelled, forbidden, is_unbelieved, missing, unanswered, unwritten
 
 TOPIC = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
 GROUP = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
@@ -50,7 +43,8 @@ def test_of_many_rules_some_are_named() -> None:
     ],
 )
 def test_what_no_waiting_mends_ends_reading(error: KafkaError, final: bool) -> None:
-    assert is_final(error) is final
+    with pytest.raises(KafkaException) if final else nullcontext():
+        check_passing(error, None)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +58,11 @@ def test_who_may_not_be_in_his_group_is_told_its_name(error: KafkaError, is_out:
 
 
 def test_what_is_read_or_written_is_named() -> None:
-    assert "READ on topic hits;" in unreadable(TOPIC, "hits").args[0].str()
-    assert unreadable(TOPIC, None).args[0] is TOPIC
+    with pytest.raises(KafkaException, match="READ on topic hits;"):
+        check_passing(TOPIC, "hits")
+    with pytest.raises(KafkaException) as unnamed:
+        check_passing(TOPIC, None)
+    assert unnamed.value.args[0] is TOPIC
     assert "WRITE on topic hits;" in unwritten(KafkaException(TOPIC), "hits").args[0].str()
     assert unwritten(KafkaException(AWAY), "hits").args[0] is AWAY
 
