@@ -159,9 +159,11 @@ class Dispatch(Generic[Mark]):
                 self._world.begin(job)
                 self._written(job, [later])
                 return True
-        if lane.closed(tick) and self._standings.is_active(delivery.loop):
+        else:
+            self._orders.drop(delivery.loop)
+        if lane.closed(tick):
             self._world.begin(job)
-            self._written(job, [self._held(delivery, "closed")])
+            self._written(job, self._shut_out(delivery))
             return True
         # A server that has nothing here has a place like the quick: the backlogs of others must not keep it out.
         if queue.fits(job.size) and self.room.admit(job.size, lane.quick or lane.idle):
@@ -267,7 +269,8 @@ class Dispatch(Generic[Mark]):
         if not job.profile or isinstance(delivery, Record):
             return
         if (due := waits_until(records)) is not None:
-            self._orders.waits(delivery, job.profile, job.number, due)
+            if self._world.owned(job):  # else how it goes on is heard of by another, and it would wait here for ever
+                self._orders.waits(delivery, job.profile, job.number, due)
         else:
             self._orders.gone(delivery, job.profile)
 
@@ -284,6 +287,17 @@ class Dispatch(Generic[Mark]):
                     self._end(job, [self._held(job.what, "closed")])
                 else:
                     self.room.release(job.size)
+
+    def _shut_out(self, delivery: Delivery) -> list[Record]:
+        """What becomes of a delivery whose lane is closed. To a loop that is not sent to no probe will open it."""
+        now, standing = self._world.now(), self._standing(delivery.loop)
+        active = standing is not None and standing.state == "active"
+        step = (
+            None if active else onward(delivery, self._ladder, now) or prepared(delivery, standing, now, self._unseal)
+        )
+        if step is None or isinstance(step, Post):
+            return [self._held(delivery, "closed")]
+        return self._without_post(delivery, step)
 
     def _without_post(self, delivery: Delivery, step: Record | Dead | str) -> list[Record]:
         if isinstance(step, Record):

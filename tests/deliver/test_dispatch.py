@@ -598,6 +598,21 @@ def test_a_broken_server_gets_a_probe_now_and_then_and_what_comes_is_held_at_onc
     assert set(more) & set(world.posts), "it works again"
 
 
+@pytest.mark.parametrize("row", [{"paused": True}, {"verified_url": "https://other.example/"}, None])
+def test_what_comes_for_a_broken_server_s_loop_that_is_not_sent_to_waits_for_no_probe(
+    world: World, row: dict[str, Any] | None
+) -> None:
+    _break(world, "broken")
+    if row is None:
+        world.standings.put_loop(0, b"broken", None)
+    else:
+        world.loop("broken", **row)
+    (mark,) = world.take(_delivery("broken", "late"))
+    topic = "deliveries-dead" if row is None else "deliveries-retry-5s"
+    assert _topics(world.ended[mark]) == [topic]
+    assert world.dispatch.held["state"] == (row is not None)
+
+
 def test_slots_are_shared_and_lanes_take_turns(world: World) -> None:
     world.dispatch.room = Room(slots=8)
     for loop in "abc":
