@@ -155,18 +155,18 @@ class Dispatch(Generic[Mark]):
             if not place[0].startswith(topics.DELIVERIES_RETRY):
                 delivery = job.what = placed(delivery, job.offset, job.past)
             job.profile = profile_of(delivery)
-            if later := self._behind(job, delivery):
-                self._world.begin(job)
-                self._written(job, [later])
-                return True
         else:
             self._orders.drop(delivery.loop)
+        if further := onward(delivery, self._ladder, self._world.now()) or self._behind(job, delivery):
+            self._world.begin(job)
+            self._written(job, [further])
+            return True
         if lane.closed(tick):
             self._world.begin(job)
             self._written(job, self._shut_out(delivery))
             return True
         # A server that has nothing here has a place like the quick: the backlogs of others must not keep it out.
-        if queue.fits(job.size) and self.room.admit(job.size, lane.quick or lane.idle):
+        if lane.fits(job.size, job.past, tick) and self.room.admit(job.size, lane.quick or lane.idle):
             self._world.begin(job)
             queue.take(job)
             self._drive(delivery.loop)

@@ -26,6 +26,7 @@ Job = TypeVar("Job", bound=Sized)
 IN_FLIGHT = 32  # POSTs at a time, at most, to one loop that sets no max_in_flight
 QUEUE = 256  # deliveries of one loop that wait in memory, of now and of the past each
 QUEUE_BYTES = 1024 * 1024  # and of so many bytes, but for one that is larger and alone
+PACED_SECONDS = 15.0  # and for so long, where they have a pace: as a POST may, it keeps its partition's commits back
 PATIENCE_SECONDS = 0.1  # a full lane may hold its partition this long, then its deliveries climb the ladder as held
 MOVES = 4  # POSTs that begin within its patience, by which a queue moves
 EARLY_SECONDS = 0.005  # a timer of PATIENCE_SECONDS may come so much before its time
@@ -120,6 +121,14 @@ class Lane(Generic[Job]):
         """Where a job waits."""
         return self.past if past else self.now
 
+    def fits(self, size: int, past: bool, now: float) -> bool:
+        """Whether one more of so many bytes has room, and its turn comes soon."""
+        if self.rate is not None:
+            ahead = len(self.now.jobs) + (len(self.past.jobs) if past else 0)
+            if ahead / self.rate + self.pace.wait(self.rate, now) > PACED_SECONDS:
+                return False
+        return self.queue(past).fits(size)
+
     def closed(self, now: float) -> bool:
         """Whether nothing is sent for now and what comes has to wait elsewhere."""
         return self.breaker.state(now) == "open"
@@ -145,6 +154,7 @@ class Lane(Generic[Job]):
         """A job that began made no POST."""
         self._over(job, past)
         self.breaker.gave_up()
+        self.pace.gave_up(self.rate)
 
     def answered(self, job: Job, past: bool, reply: Reply, began: float, now: float) -> None:
         """A POST that began then is over."""
