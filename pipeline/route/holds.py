@@ -50,10 +50,13 @@ class Holds:
             self._look(loop, partition)
 
     def miss(self, loop: str, partition: int, offset: int) -> Record | None:
-        """The loop missed the event at `offset`; a record where that begins a stretch."""
-        if partition in self._open.get(loop, ()):
-            return None
-        self._stretches.setdefault(loop, {}).setdefault(partition, []).append(Stretch(start=offset))
+        """The loop missed the event at `offset`; a record where that begins a stretch, or begins it earlier."""
+        stretches = self._stretches.setdefault(loop, {}).setdefault(partition, [])
+        if stretches and stretches[-1].end is None:
+            if offset >= stretches[-1].start:
+                return None
+            stretches.pop()  # read again after a kill: that it was routed before is not known
+        stretches.append(Stretch(start=offset))
         return self._record(loop, partition)
 
     def over(self, partition: int, position: int, flows: IsActive) -> list[Record]:

@@ -88,6 +88,13 @@ def test_of_a_loop_that_fails_an_open_stretch_is_due_up_to_where_routing_is() ->
     assert _due(holds) == [Due("one", 3, 45, 1100)]
 
 
+def test_what_is_read_again_before_a_stretch_is_missed_too() -> None:
+    """Its delivery may have been under way when the row of the stretch was safe, and the router was killed."""
+    holds = Holds()
+    holds.own(3, [Hold(loop="one", partition=3, stretches=[Stretch(start=41)])])
+    assert rows(*(holds.miss("one", 3, offset) for offset in range(38, 45))) == [(b"one/3", [{"start": 38}])]
+
+
 def test_a_loop_that_fails_is_probed_in_one_partition_at_a_time_and_nowhere_once_all_was_sent() -> None:
     holds = Holds()
     for partition in (3, 4):
