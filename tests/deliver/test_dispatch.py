@@ -579,6 +579,15 @@ def test_a_paced_loop_keeps_no_commit_back_for_long(world: World, rate: float) -
         assert begun <= world.ended.keys(), "sent, or in a retry topic"
 
 
+def test_a_rate_that_was_far_too_low_holds_nothing_up_once_it_is_mended(world: World) -> None:
+    world.loop("paced", rate=0.001)
+    world.take(*_many(100, "paced"))
+    world.answer(*world.posts)
+    world.advance(1)
+    world.loop("paced", rate=10.0)
+    assert world.take(_delivery("paced", "new"))[0] in world.posts
+
+
 def test_what_makes_no_post_takes_none_of_its_loop_s_pace(world: World) -> None:
     world.loop("paced", rate=0.1, paused=True)
     held = world.take(*_many(50, "paced"))
