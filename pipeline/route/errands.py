@@ -184,7 +184,7 @@ def errands(standings: Standings, holds: Holds, replays: Replays, ours: Mapping[
         if standing := standings.get(due.loop):
             yield Missed(due, standing, holds, standings.fails(standing.loop))
     busy: set[str] = set()
-    for replay in replays.every():
+    for replay in replays.unfinished():
         standing, left = standings.get(replay.loop), replays.left(replay)
         if standing is None or not left or standing.loop.account != replay.account:
             continue

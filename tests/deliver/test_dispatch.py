@@ -582,7 +582,8 @@ def test_a_paced_loop_keeps_no_commit_back_for_long(world: World, rate: float) -
 def test_a_rate_that_was_far_too_low_holds_nothing_up_once_it_is_mended(world: World) -> None:
     world.loop("paced", rate=0.001)
     world.take(*_many(100, "paced"))
-    world.answer(*world.posts)
+    (first,) = world.posts
+    world.answer(first)
     world.advance(1)
     world.loop("paced", rate=10.0)
     assert world.take(_delivery("paced", "new"))[0] in world.posts
