@@ -15,7 +15,7 @@ from pipeline.deliver.failing import Failures
 from pipeline.deliver.holding import Holding, Why
 from pipeline.deliver.jobs import Job, Mark, Place
 from pipeline.deliver.ladder import Ladder
-from pipeline.deliver.lanes import PATIENCE_SECONDS, Lane
+from pipeline.deliver.lanes import LONGEST_WAIT, PATIENCE_SECONDS, Lane
 from pipeline.deliver.order import Orders, placed, profile_of
 from pipeline.deliver.room import Room
 from pipeline.deliver.roster import Roster
@@ -102,6 +102,7 @@ class Dispatch(Generic[Mark]):
             self._spill(lane)
         self._drive(loop)
         self._take_turns()
+        self._clear(lane)
         for place in self._blocked.pop(loop, ()):
             self._admit(place)
         return outcome_of(records)
@@ -278,6 +279,16 @@ class Dispatch(Generic[Mark]):
         """The record of a delivery that has to wait for an earlier one of its profile; it costs no attempt."""
         before = self._orders.before(delivery, job.profile)
         return None if before is None else self._holding.behind(delivery, before, self._world.now())
+
+    def _clear(self, lane: Lane[Job[Mark]]) -> None:
+        """What is past and finds no room beside what happens now waits in the ladder, not here for hours."""
+        now, tick = self._world.now(), self._world.tick()
+        while lane.starved and tick - max(lane.past.jobs[0].came, lane.past.jobs[0].until) > LONGEST_WAIT:
+            job = lane.past.give_back()
+            if self._world.owned(job):
+                self._end(job, [self._holding.full(lane, lane.past, job.delivery, now, tick)])
+            else:
+                self.room.release(job.size)
 
     def _spill(self, lane: Lane[Job[Mark]]) -> None:
         """The lane is closed: what waits in it waits in the ladder."""

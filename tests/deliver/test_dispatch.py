@@ -19,7 +19,7 @@ from pipeline.deliver.cap import START
 from pipeline.deliver.dispatch import Dispatch
 from pipeline.deliver.jobs import Job, Place
 from pipeline.deliver.ladder import Ladder
-from pipeline.deliver.lanes import IN_FLIGHT, PACED_SECONDS, QUEUE
+from pipeline.deliver.lanes import IN_FLIGHT, LONGEST_WAIT, QUEUE
 from pipeline.deliver.room import Room
 from pipeline.deliver.roster import TIDY
 from pipeline.deliver.stage import Post, Sent
@@ -572,7 +572,7 @@ def test_a_paced_loop_keeps_no_commit_back_for_long(world: World, rate: float) -
     for _ in range(10):
         world.take(*_many(100, "paced"))
         begun = set(world.begun)
-        for _ in range(round(PACED_SECONDS) + 1):
+        for _ in range(round(LONGEST_WAIT) + 1):
             world.advance(1)
             for mark in list(world.posts):
                 world.answer(mark)
@@ -587,6 +587,19 @@ def test_a_rate_that_was_far_too_low_holds_nothing_up_once_it_is_mended(world: W
     world.advance(1)
     world.loop("paced", rate=10.0)
     assert world.take(_delivery("paced", "new"))[0] in world.posts
+
+
+def test_what_is_past_keeps_no_commit_back_however_much_happens_now(world: World) -> None:
+    world.take(*_many(100))
+    past = next(world._marks)
+    world.dispatch.take(("replays", 3), [Job(_delivery(event="old"), past, past=True, number=3)])
+    for _ in range(20):
+        world.take(*_many(10))
+        world.advance(1)
+        for mark in sorted(world.posts)[:10]:
+            world.answer(mark)
+    assert _topics(world.ended[past]) == ["deliveries-retry-5s"]
+    assert past not in world.posted
 
 
 def test_what_makes_no_post_takes_none_of_its_loop_s_pace(world: World) -> None:
