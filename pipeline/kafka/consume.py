@@ -106,9 +106,12 @@ class Feed:
         return self._begun[place]
 
     def lag(self) -> dict[str, int]:
-        """How many records of each topic lie behind what is finished, in the places that are ours and began."""
+        """How many records of each topic lie behind what is finished, in the places that are ours."""
         safe = {place: ledger.safe for place, ledger in self._ledgers.items()}
         known = {place: offset for place, offset in safe.items() if offset is not None}
+        waiting = safe.keys() - known.keys()  # nothing began since they came: they are as they were left
+        begun = self._kafka.committed(self._group, waiting) if waiting else {}
+        known |= {place: begun.get(place, 0) for place in waiting}
         behind = Counter[str]()
         for place, end in self._kafka.ends(known).items():
             behind[place[0]] += max(end - known[place], 0)
