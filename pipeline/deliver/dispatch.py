@@ -76,12 +76,17 @@ class Dispatch(Generic[Mark]):
         self._roster.tidy(0, self._world.tick())
 
     def sweep(self) -> None:
-        """Gives up what waits in lanes and is another worker's by now; what is gathered is left to it as batches."""
+        """Gives up what waits in lanes and is another worker's by now; what is gathered is left to it as batches.
+
+        What has waited for long goes to the ladder: given up, it would have all that was sent since sent again.
+        """
         self.batching.close()
         for lane in self.lanes.values():
             for queue in (lane.now, lane.past):
                 for job in list(queue.drain()):
-                    if self._world.owned(job):
+                    if self._world.leaves(job) and self._waited(job) > LONGEST_WAIT:
+                        self._end(job, [self._held(job.delivery, "full")])
+                    elif self._world.owned(job):
                         queue.take(job)
                     else:
                         self.room.release(job.size)
@@ -282,13 +287,17 @@ class Dispatch(Generic[Mark]):
 
     def _clear(self, lane: Lane[Job[Mark]]) -> None:
         """What is past and finds no room beside what happens now waits in the ladder, not here for hours."""
-        now, tick = self._world.now(), self._world.tick()
-        while lane.starved and tick - max(lane.past.jobs[0].came, lane.past.jobs[0].until) > LONGEST_WAIT:
+        while lane.starved and self._waited(lane.past.jobs[0]) > LONGEST_WAIT:
             job = lane.past.give_back()
             if self._world.owned(job):
+                now, tick = self._world.now(), self._world.tick()
                 self._end(job, [self._holding.full(lane, lane.past, job.delivery, now, tick)])
             else:
                 self.room.release(job.size)
+
+    def _waited(self, job: Job[Mark]) -> float:
+        """For how many seconds it might have gone."""
+        return self._world.tick() - max(job.came, job.until)
 
     def _spill(self, lane: Lane[Job[Mark]]) -> None:
         """The lane is closed: what waits in it waits in the ladder."""

@@ -80,6 +80,9 @@ class World:
     def owned(self, job: Job[int]) -> bool:
         return job.mark not in self.lost
 
+    def leaves(self, job: Job[int]) -> bool:
+        return job.mark in self.lost
+
     def begin(self, job: Job[int]) -> bool:
         self.begun.append(job.mark)
         return True
@@ -504,6 +507,22 @@ def test_what_waits_in_a_lane_of_a_lost_partition_is_given_up_by_a_sweep_at_once
     world.answer(0)
     assert world.posted == [0, *other]
     assert set(world.ended) == {0}
+
+
+def test_what_waited_for_long_in_a_lane_of_a_lost_partition_goes_to_the_ladder_and_keeps_no_commit_back(
+    world: World,
+) -> None:
+    world.loop("slow")
+    old = world.take(*_many(START + 20, "slow"))
+    world.advance(LONGEST_WAIT + 1)
+    new = world.take(*_many(5, "slow"))
+    world.lost.update(old, new)
+    world.dispatch.sweep()
+    assert all(_topics(world.ended[mark]) == ["deliveries-retry-5s"] for mark in old[START:])
+    assert world.ended.keys().isdisjoint(new)
+    for mark in old[:START]:
+        world.answer(mark)
+    assert world.dispatch.room.bytes == world.dispatch.room.in_flight == 0
 
 
 def test_a_partition_that_comes_back_begins_afresh(world: World) -> None:
