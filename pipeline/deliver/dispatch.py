@@ -15,7 +15,7 @@ from pipeline.deliver.failing import Failures
 from pipeline.deliver.holding import Holding, Why
 from pipeline.deliver.jobs import Job, Mark, Place
 from pipeline.deliver.ladder import Ladder
-from pipeline.deliver.lanes import PATIENCE_SECONDS, Lane
+from pipeline.deliver.lanes import LONGEST_WAIT, PATIENCE_SECONDS, Lane
 from pipeline.deliver.order import Orders, placed, profile_of
 from pipeline.deliver.room import Room
 from pipeline.deliver.roster import Roster
@@ -76,12 +76,17 @@ class Dispatch(Generic[Mark]):
         self._roster.tidy(0, self._world.tick())
 
     def sweep(self) -> None:
-        """Gives up what waits in lanes and is another worker's by now; what is gathered is left to it as batches."""
+        """Gives up what waits in lanes and is another worker's by now; what is gathered is left to it as batches.
+
+        What has waited for long goes to the ladder: given up, it would have all that was sent since sent again.
+        """
         self.batching.close()
         for lane in self.lanes.values():
             for queue in (lane.now, lane.past):
                 for job in list(queue.drain()):
-                    if self._world.owned(job):
+                    if self._world.leaves(job) and self._waited(job) > LONGEST_WAIT:
+                        self._end(job, [self._held(job.delivery, "full")])
+                    elif self._world.owned(job):
                         queue.take(job)
                     else:
                         self.room.release(job.size)
@@ -102,6 +107,7 @@ class Dispatch(Generic[Mark]):
             self._spill(lane)
         self._drive(loop)
         self._take_turns()
+        self._clear(lane)
         for place in self._blocked.pop(loop, ()):
             self._admit(place)
         return outcome_of(records)
@@ -155,16 +161,18 @@ class Dispatch(Generic[Mark]):
             if not place[0].startswith(topics.DELIVERIES_RETRY):
                 delivery = job.what = placed(delivery, job.offset, job.past)
             job.profile = profile_of(delivery)
-            if later := self._behind(job, delivery):
-                self._world.begin(job)
-                self._written(job, [later])
-                return True
-        if lane.closed(tick) and self._standings.is_active(delivery.loop):
+        else:
+            self._orders.drop(delivery.loop)
+        if further := onward(delivery, self._ladder, self._world.now()) or self._behind(job, delivery):
             self._world.begin(job)
-            self._written(job, [self._held(delivery, "closed")])
+            self._written(job, [further])
+            return True
+        if lane.closed(tick):
+            self._world.begin(job)
+            self._written(job, self._shut_out(delivery))
             return True
         # A server that has nothing here has a place like the quick: the backlogs of others must not keep it out.
-        if queue.fits(job.size) and self.room.admit(job.size, lane.quick or lane.idle):
+        if lane.fits(job.size, job.past, tick) and self.room.admit(job.size, lane.quick or lane.idle):
             self._world.begin(job)
             queue.take(job)
             self._drive(delivery.loop)
@@ -267,7 +275,8 @@ class Dispatch(Generic[Mark]):
         if not job.profile or isinstance(delivery, Record):
             return
         if (due := waits_until(records)) is not None:
-            self._orders.waits(delivery, job.profile, job.number, due)
+            if self._world.owned(job):  # else how it goes on is heard of by another, and it would wait here for ever
+                self._orders.waits(delivery, job.profile, job.number, due)
         else:
             self._orders.gone(delivery, job.profile)
 
@@ -275,6 +284,20 @@ class Dispatch(Generic[Mark]):
         """The record of a delivery that has to wait for an earlier one of its profile; it costs no attempt."""
         before = self._orders.before(delivery, job.profile)
         return None if before is None else self._holding.behind(delivery, before, self._world.now())
+
+    def _clear(self, lane: Lane[Job[Mark]]) -> None:
+        """What is past and finds no room beside what happens now waits in the ladder, not here for hours."""
+        while lane.starved and self._waited(lane.past.jobs[0]) > LONGEST_WAIT:
+            job = lane.past.give_back()
+            if self._world.owned(job):
+                now, tick = self._world.now(), self._world.tick()
+                self._end(job, [self._holding.full(lane, lane.past, job.delivery, now, tick)])
+            else:
+                self.room.release(job.size)
+
+    def _waited(self, job: Job[Mark]) -> float:
+        """For how many seconds it might have gone."""
+        return self._world.tick() - max(job.came, job.until)
 
     def _spill(self, lane: Lane[Job[Mark]]) -> None:
         """The lane is closed: what waits in it waits in the ladder."""
@@ -284,6 +307,17 @@ class Dispatch(Generic[Mark]):
                     self._end(job, [self._held(job.what, "closed")])
                 else:
                     self.room.release(job.size)
+
+    def _shut_out(self, delivery: Delivery) -> list[Record]:
+        """What becomes of a delivery whose lane is closed. To a loop that is not sent to no probe will open it."""
+        now, standing = self._world.now(), self._standing(delivery.loop)
+        active = standing is not None and standing.state == "active"
+        step = (
+            None if active else onward(delivery, self._ladder, now) or prepared(delivery, standing, now, self._unseal)
+        )
+        if step is None or isinstance(step, Post):
+            return [self._held(delivery, "closed")]
+        return self._without_post(delivery, step)
 
     def _without_post(self, delivery: Delivery, step: Record | Dead | str) -> list[Record]:
         if isinstance(step, Record):

@@ -26,6 +26,9 @@ Job = TypeVar("Job", bound=Sized)
 IN_FLIGHT = 32  # POSTs at a time, at most, to one loop that sets no max_in_flight
 QUEUE = 256  # deliveries of one loop that wait in memory, of now and of the past each
 QUEUE_BYTES = 1024 * 1024  # and of so many bytes, but for one that is larger and alone
+LONGEST_WAIT = (
+    15.0  # seconds at a pace, or behind what happens now: as a POST does, it keeps its partition's commits back
+)
 PATIENCE_SECONDS = 0.1  # a full lane may hold its partition this long, then its deliveries climb the ladder as held
 MOVES = 4  # POSTs that begin within its patience, by which a queue moves
 EARLY_SECONDS = 0.005  # a timer of PATIENCE_SECONDS may come so much before its time
@@ -82,6 +85,10 @@ class Queue(Generic[Job]):
         self.in_flight += 1
         return self._out(at)
 
+    def give_back(self) -> Job:
+        """The job that waits longest, which goes nowhere."""
+        return self._out(0)
+
     def drain(self) -> Iterator[Job]:
         """All that waits; it is empty then."""
         self._full_since = None
@@ -120,6 +127,19 @@ class Lane(Generic[Job]):
         """Where a job waits."""
         return self.past if past else self.now
 
+    def fits(self, size: int, past: bool, now: float) -> bool:
+        """Whether one more of so many bytes has room, and its turn comes soon."""
+        if self.rate is not None:
+            ahead = len(self.now.jobs) + (len(self.past.jobs) if past else 0)
+            if ahead / self.rate + self.pace.wait(self.rate, now) > LONGEST_WAIT:
+                return False
+        return self.queue(past).fits(size)
+
+    @property
+    def starved(self) -> bool:
+        """Whether what is past waits, and what happens now takes all there is."""
+        return bool(self.past.jobs and self.now.jobs) and not self.past.in_flight
+
     def closed(self, now: float) -> bool:
         """Whether nothing is sent for now and what comes has to wait elsewhere."""
         return self.breaker.state(now) == "open"
@@ -145,6 +165,7 @@ class Lane(Generic[Job]):
         """A job that began made no POST."""
         self._over(job, past)
         self.breaker.gave_up()
+        self.pace.gave_up(self.rate)
 
     def answered(self, job: Job, past: bool, reply: Reply, began: float, now: float) -> None:
         """A POST that began then is over."""

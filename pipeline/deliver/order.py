@@ -96,6 +96,10 @@ class Orders:
         if order and delivery.place is not None:
             order.gone(profile, delivery.place)
 
+    def drop(self, loop: str) -> None:
+        """The loop is not ordered, or no more: nobody says which of its deliveries still wait."""
+        self._orders.pop(loop, None)
+
     def forget(self, numbers: Iterable[int]) -> None:
         """Partitions of these numbers are another worker's."""
         others = set(numbers)

@@ -25,6 +25,11 @@ class Pace:
         if rate is not None:
             self._full_at = max(self._full_at, now) + 1 / rate
 
+    def gave_up(self, rate: float | None) -> None:
+        """What began was no POST."""
+        if rate is not None:
+            self._full_at -= 1 / rate
+
     def book(self, rate: float, ahead: int, now: float) -> float:
         """In how many seconds it is the turn of one more that can't wait here, behind `ahead` that do.
 

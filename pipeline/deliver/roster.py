@@ -6,6 +6,7 @@ from typing import Generic
 
 from pipeline.deliver.jobs import Job, Mark
 from pipeline.deliver.lanes import IN_FLIGHT, Lane
+from pipeline.deliver.pace import Pace
 from pipeline.model.lanes import LaneNow
 from pipeline.model.standing import Standing, Standings
 
@@ -28,7 +29,9 @@ class Roster(Generic[Mark]):
             self.tidy(self._tidy_at, tick)
             lane = self.lanes[loop] = Lane(used_at=tick)
         standing = self.standings.get(loop)
-        lane.most, lane.rate = _wishes(standing)
+        lane.most, rate = _wishes(standing)
+        if rate != lane.rate:
+            lane.rate, lane.pace = rate, Pace()  # turns that were given out by another pace hold nothing up
         lane.ordered = standing is not None and standing.loop.ordered
         return lane
 

@@ -73,6 +73,9 @@ class Wire:
             ledger.abandon(offset)
         return ledger.live
 
+    def leaves(self, job: Job[Mark]) -> bool:
+        return not job.mark.ledger.live and job in self._receipts
+
     def begin(self, job: Job[Mark]) -> bool:
         ledger, offset = job.mark
         receipt = Receipt(ledger, offset, offset + 1, self._refuse)

@@ -35,6 +35,10 @@ class World(Protocol[Mark]):
         """Whether the job's partition is still ours; where it isn't, the job is given up."""
         ...
 
+    def leaves(self, job: Job[Mark]) -> bool:
+        """Whether the job's partition goes to another worker, and what is finished by then is still committed."""
+        ...
+
     def begin(self, job: Job[Mark]) -> bool:
         """The job's offset is under way, unless its partition went meanwhile; called in the order of offsets."""
         ...

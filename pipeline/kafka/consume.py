@@ -62,6 +62,7 @@ class Feed:
         self._companions: dict[Place, Ledger] = {}
         self._committed: dict[Place, int] = {}
         self._fresh: set[Place] = set()
+        self._begun: dict[Place, int] = {}  # committed when the place came, as far as somebody asked
         self._asked_at = 0.0
         self._renewed_at = time.monotonic()
         # Whoever knows better keeps commits of a place below an offset.
@@ -99,13 +100,18 @@ class Feed:
         read = self._ledgers[place].read
         if read:
             return read
-        [committed] = self._consumer.committed([self._at(place)], QUESTION_SECONDS)
-        return max(committed.offset, 0)
+        if place not in self._begun:  # each question is one to the broker
+            [committed] = self._consumer.committed([self._at(place)], QUESTION_SECONDS)
+            self._begun[place] = max(committed.offset, 0)
+        return self._begun[place]
 
     def lag(self) -> dict[str, int]:
-        """How many records of each topic lie behind what is finished, in the places that are ours and began."""
+        """How many records of each topic lie behind what is finished, in the places that are ours."""
         safe = {place: ledger.safe for place, ledger in self._ledgers.items()}
         known = {place: offset for place, offset in safe.items() if offset is not None}
+        waiting = safe.keys() - known.keys()  # nothing began since they came: they are as they were left
+        begun = self._kafka.committed(self._group, waiting) if waiting else {}
+        known |= {place: begun.get(place, 0) for place in waiting}
         behind = Counter[str]()
         for place, end in self._kafka.ends(known).items():
             behind[place[0]] += max(end - known[place], 0)
@@ -213,6 +219,7 @@ class Feed:
             if ledger is not None:
                 ledger.retire()
             self._committed.pop(place, None)
+            self._begun.pop(place, None)
         self._moves.lost(places)
 
     def _companions_of(self, places: Places) -> Places:

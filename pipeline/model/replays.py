@@ -78,6 +78,7 @@ class Replays:
     def __init__(self) -> None:
         self._asked: dict[str, Replay] = {}
         self._came: defaultdict[str, dict[int, Progress]] = defaultdict(dict)
+        self._over: set[str] = set()  # of which nothing is left, nor ever will be: their rows stay for a month
 
     def get(self, replay: str) -> Replay | None:
         """What was asked for."""
@@ -87,9 +88,9 @@ class Replays:
         """The replays of a loop, the oldest first."""
         return sorted((one for one in tuple(self._asked.values()) if one.loop == loop), key=_age)
 
-    def every(self) -> Iterable[Replay]:
-        """All replays, the oldest first."""
-        return sorted(self._asked.values(), key=_age)
+    def unfinished(self) -> Iterable[Replay]:
+        """All but those of which nothing was left when somebody looked, the oldest first."""
+        return sorted((one for one in self._asked.values() if one.id not in self._over), key=_age)
 
     def came(self, replay: str) -> list[Progress]:
         """How far it came, a row for each partition where it began."""
@@ -101,14 +102,15 @@ class Replays:
 
     def left(self, replay: Replay) -> list[Range]:
         """What was not yet looked at; nothing of one that was cancelled."""
-        if replay.cancelled_at is not None:
-            return []
         reached = self._came.get(replay.id, {})
         rest = [
             Range(partition=one.partition, start=_next(one, reached.get(one.partition)), end=one.end)
-            for one in replay.ranges
+            for one in (replay.ranges if replay.cancelled_at is None else ())
         ]
-        return [one for one in rest if one.start < one.end]
+        left = [one for one in rest if one.start < one.end]
+        if not left:
+            self._over.add(replay.id)
+        return left
 
     def put(self, _partition: int, key: bytes, value: bytes | None) -> None:
         """One record of the topic `replay-states`; a null forgets it."""
@@ -125,6 +127,7 @@ class Replays:
         elif "/" not in name:
             self._asked.pop(name, None)
             self._came.pop(name, None)
+            self._over.discard(name)
 
     def note(self, progress: Progress) -> None:
         """How far one came. It never goes back: what was written before, and is read later, says nothing new."""

@@ -59,6 +59,11 @@ class Errand(Protocol):
         """Whether nothing is sent."""
         ...
 
+    @property
+    def probes(self) -> bool:
+        """Whether it is there to show if its loop still fails: one now and then, and thousands may want to."""
+        ...
+
     def pick(self, message: Message) -> Record | None:
         """The delivery of an event that is wanted."""
         ...
@@ -74,12 +79,12 @@ class Errand(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What a loop missed while it was paused, disabled or failing; slowly where it `fails`."""
+    """What a loop missed while it was paused, disabled or failing; slowly where it `probes` whether it still does."""
 
     due: Due
     standing: Standing
     holds: Holds
-    fails: bool = False
+    probes: bool = False
     counts_only: bool = False
 
     @property
@@ -102,7 +107,7 @@ class Missed:
         return missed(message, self.standing)
 
     def pace(self, errands: int) -> float:
-        return (PROBES if self.fails else PACE) / errands
+        return (PROBES if self.probes else PACE) / errands
 
     def passed(self, came: Came) -> Record | None:
         return self.holds.passed(self.due.loop, self.due.partition, came.next)
@@ -116,6 +121,7 @@ class Again:
     left: Range
     standing: Standing
     replays: Replays
+    probes: bool = False
 
     @property
     def key(self) -> Key:
@@ -178,7 +184,7 @@ def errands(standings: Standings, holds: Holds, replays: Replays, ours: Mapping[
         if standing := standings.get(due.loop):
             yield Missed(due, standing, holds, standings.fails(standing.loop))
     busy: set[str] = set()
-    for replay in replays.every():
+    for replay in replays.unfinished():
         standing, left = standings.get(replay.loop), replays.left(replay)
         if standing is None or not left or standing.loop.account != replay.account:
             continue

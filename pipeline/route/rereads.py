@@ -4,10 +4,12 @@ One reader serves all. In a partition the errands take turns: the one whose turn
 hand, so a slow one keeps nobody waiting.
 """
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import inf
+from operator import itemgetter
 
 from confluent_kafka import KafkaError, TopicPartition
 
@@ -19,10 +21,12 @@ from pipeline.route.errands import Came, Errand, Key
 
 AT_ONCE = 1000
 MOST_ERRANDS = 500  # under way at a time; the others wait for one of these to end
+MOST_PROBES = 100  # and of those that probe; where more want to, each makes room once it has
 AHEAD = 50  # deliveries an errand has at hand at least, before another's turn comes
 AHEAD_SECONDS = 0.5  # and how long they should last at its pace
 TURN = 5000  # events an errand reads in one turn where others wait for theirs
 LOOK_SECONDS = 0.1  # how often it is looked what there is to do
+LOOK_PAUSE = 20  # and at most so: of thousands of loops it takes a while, and 1 / LOOK_PAUSE of the time is enough
 MOST_ENDED, ENDED_SECONDS = 10_000, 900.0  # from how many, and until when, it is known when an errand ended
 NOTE_SECONDS = 1.0  # how often it is written down how far an errand came: after a kill so much is sent again
 
@@ -58,6 +62,16 @@ class Reread:
     def over(self) -> bool:
         """Whether all of it was read and sent."""
         return self.all_read and not self.at_hand and not self.unacknowledged
+
+    @property
+    def has_its_probe(self) -> bool:
+        """Whether it needs no more than it has at hand."""
+        return self.errand.probes and bool(self.at_hand)
+
+    @property
+    def has_probed(self) -> bool:
+        """Whether it did what it is there for, and would wait until it may again."""
+        return self.errand.probes and self.came.sent > 0 and self.allowance < 1
 
     def take(self, message: Message) -> None:
         """The next event of the partition, or word of the partition's end."""
@@ -107,15 +121,17 @@ class Rereads:
         self._rereads: dict[Key, Reread] = {}
         self._turns: dict[int, tuple[Key, int]] = {}  # by partition: whose turn it is, and how much it read in it
         self._ended: dict[Key, float] = {}  # when an errand of that key ended: one begun anew is not ahead of its pace
-        self._looked_at = -LOOK_SECONDS
+        self._look_at = -inf
+        self._crowded = False  # whether some that probe wait for others to make room
         self._at = 0.0
         self.refused: list[KafkaError] = []
 
     def step(self, now: float) -> None:
         """Goes on a little; `now` is in seconds of any clock that only grows."""
-        if now - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = now
+        if now >= self._look_at:
+            began = time.monotonic()
             self._look_around(now)
+            self._look_at = now + max(LOOK_SECONDS, LOOK_PAUSE * (time.monotonic() - began))
         if self._rereads:
             self._take_turns()
             self._read()
@@ -152,18 +168,28 @@ class Rereads:
             reread.given_up = key not in wanted  # its loop is paused, say: nothing more is sent
             if key in wanted:
                 reread.errand = wanted[key]
-        for key, errand in wanted.items():
-            if key not in self._rereads and len(self._rereads) < MOST_ERRANDS:
-                start = errand.start
-                idle = now - self._ended.pop(key, -inf)
-                allowance = min(errand.pace(1) * idle, 1.0)
-                self._rereads[key] = Reread(errand, start, start.next, allowance=allowance, noted_at=now - NOTE_SECONDS)
+        self._crowded = False
+        under_way = Counter(one.errand.probes for one in self._rereads.values())
+        new = [(self._ended.get(key, -inf), key) for key in wanted if key not in self._rereads]
+        new.sort(key=itemgetter(0))  # who waits longest first, and those that did not begin yet as they came
+        for ended, key in new:
+            errand = wanted[key]
+            allowance = min(errand.pace(1) * (now - ended), 1.0)
+            if errand.probes and allowance < 1:
+                continue  # all it would do is wait
+            if under_way[errand.probes] >= (MOST_PROBES if errand.probes else MOST_ERRANDS):
+                self._crowded |= errand.probes
+                continue
+            under_way[errand.probes] += 1
+            self._ended.pop(key, None)
+            start = errand.start
+            self._rereads[key] = Reread(errand, start, start.next, allowance=allowance, noted_at=now - NOTE_SECONDS)
 
     def _take_turns(self) -> None:
         pace = self._paces()
         hungry: dict[int, list[Key]] = {}
         for key, reread in self._rereads.items():
-            enough = max(AHEAD, pace(reread) * AHEAD_SECONDS)
+            enough = 1 if reread.errand.probes else max(AHEAD, pace(reread) * AHEAD_SECONDS)
             if not reread.all_read and not reread.given_up and len(reread.at_hand) < enough:
                 hungry.setdefault(reread.partition, []).append(key)
         for partition, (key, count) in list(self._turns.items()):
@@ -193,6 +219,9 @@ class Rereads:
             if turn is None:
                 continue
             key, count = turn
+            if self._rereads[key].has_its_probe:
+                self._end_turn(partition)  # it will read from there
+                continue
             self._turns[partition] = key, count + 1
             self._rereads[key].take(message)
 
@@ -222,7 +251,8 @@ class Rereads:
 
     def _note(self, now: float) -> None:
         for key, reread in list(self._rereads.items()):
-            done = reread.over or (reread.given_up and not reread.unacknowledged)
+            leaves = reread.given_up or (self._crowded and reread.has_probed)
+            done = reread.over or (leaves and not reread.unacknowledged)
             if done or now - reread.noted_at >= NOTE_SECONDS:
                 if self._write_down(reread):
                     reread.noted_at = now

@@ -98,7 +98,7 @@ class Router(Thread):
         for batch in batches:
             self._end_holds(batch.partition, batch.first)
             self._write(batch)
-        for place in feed.places if self._holds.any_open else ():
+        for place in feed.places if self._holds.any_over(self._standings.flows) else ():
             self._end_holds(place[1], feed.position(place))
         self._rereads.step(time.monotonic())
         self._producer.poll(0)

@@ -19,7 +19,7 @@ from pipeline.deliver.cap import START
 from pipeline.deliver.dispatch import Dispatch
 from pipeline.deliver.jobs import Job, Place
 from pipeline.deliver.ladder import Ladder
-from pipeline.deliver.lanes import IN_FLIGHT, QUEUE
+from pipeline.deliver.lanes import IN_FLIGHT, LONGEST_WAIT, QUEUE
 from pipeline.deliver.room import Room
 from pipeline.deliver.roster import TIDY
 from pipeline.deliver.stage import Post, Sent
@@ -79,6 +79,9 @@ class World:
 
     def owned(self, job: Job[int]) -> bool:
         return job.mark not in self.lost
+
+    def leaves(self, job: Job[int]) -> bool:
+        return job.mark in self.lost
 
     def begin(self, job: Job[int]) -> bool:
         self.begun.append(job.mark)
@@ -506,6 +509,22 @@ def test_what_waits_in_a_lane_of_a_lost_partition_is_given_up_by_a_sweep_at_once
     assert set(world.ended) == {0}
 
 
+def test_what_waited_for_long_in_a_lane_of_a_lost_partition_goes_to_the_ladder_and_keeps_no_commit_back(
+    world: World,
+) -> None:
+    world.loop("slow")
+    old = world.take(*_many(START + 20, "slow"))
+    world.advance(LONGEST_WAIT + 1)
+    new = world.take(*_many(5, "slow"))
+    world.lost.update(old, new)
+    world.dispatch.sweep()
+    assert all(_topics(world.ended[mark]) == ["deliveries-retry-5s"] for mark in old[START:])
+    assert world.ended.keys().isdisjoint(new)
+    for mark in old[:START]:
+        world.answer(mark)
+    assert world.dispatch.room.bytes == world.dispatch.room.in_flight == 0
+
+
 def test_a_partition_that_comes_back_begins_afresh(world: World) -> None:
     world.take(_delivery(leaves=NOW + 3), place=RETRY)
     world.dispatch.forget([RETRY])
@@ -563,7 +582,53 @@ def test_a_loop_s_rate_is_kept_and_what_can_t_wait_here_comes_back_at_its_turn(w
         if len(world.posted) == QUEUE + 50:
             break
     assert 30 <= world.clock - NOW <= 30 + 5 + 1, "later than the pace by the shortest rung at most"
-    assert len(waiting) < 400, "each was written about as often as its wait has links"
+    assert len(waiting) < 6 * 160, "each was written about as often as its wait has links"
+
+
+@pytest.mark.parametrize("rate", [0.05, 1.0, 10.0])
+def test_a_paced_loop_keeps_no_commit_back_for_long(world: World, rate: float) -> None:
+    world.loop("paced", rate=rate)
+    for _ in range(10):
+        world.take(*_many(100, "paced"))
+        begun = set(world.begun)
+        for _ in range(round(LONGEST_WAIT) + 1):
+            world.advance(1)
+            for mark in list(world.posts):
+                world.answer(mark)
+        assert begun <= world.ended.keys(), "sent, or in a retry topic"
+
+
+def test_a_rate_that_was_far_too_low_holds_nothing_up_once_it_is_mended(world: World) -> None:
+    world.loop("paced", rate=0.001)
+    world.take(*_many(100, "paced"))
+    (first,) = world.posts
+    world.answer(first)
+    world.advance(1)
+    world.loop("paced", rate=10.0)
+    assert world.take(_delivery("paced", "new"))[0] in world.posts
+
+
+def test_what_is_past_keeps_no_commit_back_however_much_happens_now(world: World) -> None:
+    world.take(*_many(100))
+    past = next(world._marks)
+    world.dispatch.take(("replays", 3), [Job(_delivery(event="old"), past, past=True, number=3)])
+    for _ in range(20):
+        world.take(*_many(10))
+        world.advance(1)
+        for mark in sorted(world.posts)[:10]:
+            world.answer(mark)
+    assert _topics(world.ended[past]) == ["deliveries-retry-5s"]
+    assert past not in world.posted
+
+
+def test_what_makes_no_post_takes_none_of_its_loop_s_pace(world: World) -> None:
+    world.loop("paced", rate=0.1, paused=True)
+    held = world.take(*_many(50, "paced"))
+    assert set(held) <= world.ended.keys()
+    world.loop("paced", rate=0.1)
+    further = world.take(_delivery("paced", "long", due=NOW + 60, leaves=NOW), place=RETRY)
+    assert set(further) <= world.ended.keys()
+    assert world.take(_delivery("paced", "now"))[0] in world.posts
 
 
 def _break(world: World, loop: str) -> None:
@@ -596,6 +661,21 @@ def test_a_broken_server_gets_a_probe_now_and_then_and_what_comes_is_held_at_onc
     probe, *more = world.take(*_many(20, "broken"))
     world.answer(probe)
     assert set(more) & set(world.posts), "it works again"
+
+
+@pytest.mark.parametrize("row", [{"paused": True}, {"verified_url": "https://other.example/"}, None])
+def test_what_comes_for_a_broken_server_s_loop_that_is_not_sent_to_waits_for_no_probe(
+    world: World, row: dict[str, Any] | None
+) -> None:
+    _break(world, "broken")
+    if row is None:
+        world.standings.put_loop(0, b"broken", None)
+    else:
+        world.loop("broken", **row)
+    (mark,) = world.take(_delivery("broken", "late"))
+    topic = "deliveries-dead" if row is None else "deliveries-retry-5s"
+    assert _topics(world.ended[mark]) == [topic]
+    assert world.dispatch.held["state"] == (row is not None)
 
 
 def test_slots_are_shared_and_lanes_take_turns(world: World) -> None:

@@ -104,6 +104,29 @@ def test_a_worker_that_begins_knows_what_waits() -> None:
     assert world.happens("jane") in world.posts
 
 
+def test_what_failed_when_its_partition_was_another_s_holds_nothing_back_once_it_is_back() -> None:
+    world = Ordered()
+    jane = world.happens("jane")
+    world.lost.add(jane)
+    world.dispatch.sweep()
+    world.dispatch.forget([HERE])
+    world.answer(jane, 500)
+    assert world.happens("jane") in world.posts
+
+
+def test_what_was_sent_while_a_loop_was_not_ordered_holds_nothing_back_when_it_is_again() -> None:
+    world = Ordered()
+    jane = world.happens("jane")
+    world.answer(jane, 500)
+    world.loop("ordered", ordered=False)
+    world.read_again()
+    world.advance(7)
+    (again,) = world.posts
+    world.answer(again)
+    world.loop("ordered", ordered=True)
+    assert world.happens("jane") in world.posts
+
+
 STEPS = st.one_of(
     st.tuples(st.just("happens"), st.sampled_from(["jane", "joe"])),
     st.tuples(st.just("answer"), st.integers(0, 9), st.sampled_from([200, 500, 503])),

@@ -157,6 +157,39 @@ def test_a_commit_stays_below_its_place_s_floor_and_follows_it(kafka: Kafka) -> 
     feed.close()
 
 
+def test_the_lag_counts_what_was_not_begun(kafka: Kafka) -> None:
+    feed = Feed(kafka, "test", ["hits"], Moves())
+    kafka.put(3)
+    batches = feed.fetch(2, 1)
+    assert feed.lag() == {"hits": 3}
+    _finish(batches)
+    feed.commit()
+    assert feed.lag() == {"hits": 1}
+    feed.close()
+    later = Feed(kafka, "test", ["hits"], Moves())
+    later.fetch(1, 1)
+    assert later.lag() == {"hits": 1}
+    later.close()
+
+
+def test_where_routing_goes_on_is_asked_of_the_broker_once(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = Feed(kafka, "test", ["hits"], Moves())
+    feed.fetch(1, 0)
+    asked, committed = list[object](), MemoryConsumer.committed
+
+    def counted(self: MemoryConsumer, places: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
+        asked.append(places)
+        return committed(self, places, timeout)
+
+    monkeypatch.setattr(MemoryConsumer, "committed", counted)
+    assert [feed.position(("hits", 0)) for _ in range(3)] == [0, 0, 0]
+    assert len(asked) == 1
+    kafka.put(2)
+    feed.fetch(10, 1)
+    assert feed.position(("hits", 0)) == 2
+    feed.close()
+
+
 def test_what_one_record_stands_for_is_done_once_that_is_acknowledged() -> None:
     ledger, refused = Ledger(), list[KafkaError]()
     told = shared([Receipt(ledger, at, at + 1, refused.append) for at in (4, 5, 9)])

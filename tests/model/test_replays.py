@@ -51,6 +51,7 @@ def test_what_is_left_is_what_was_not_looked_at() -> None:
     put(replays, came(3, 43))
     assert replays.left(ASKED) == [Range(partition=0, start=120, end=250)]
     assert replays.left(CANCELLED) == []
+    assert list(replays.unfinished()) == []
     assert replays.reached(ASKED.id, 0) == came(0, 120, sent=7)
 
 
@@ -69,7 +70,7 @@ def test_those_of_a_loop_are_in_the_order_they_were_asked_for() -> None:
     for row in (later, ASKED, msgspec.structs.replace(ASKED, id="rp_b", loop="other")):
         put(replays, row)
     assert [one.id for one in replays.of(ASKED.loop)] == [ASKED.id, "rp_a"]
-    assert [one.id for one in replays.every()] == [ASKED.id, "rp_b", "rp_a"]
+    assert [one.id for one in replays.unfinished()] == [ASKED.id, "rp_b", "rp_a"]
 
 
 def test_a_row_that_can_t_be_read_changes_nothing_and_a_null_forgets() -> None:

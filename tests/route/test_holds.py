@@ -33,7 +33,7 @@ def test_a_stretch_begins_at_the_first_event_missed_and_is_written_once() -> Non
         (b"two/3", [{"start": 42}]),
         (b"one/4", [{"start": 7}]),
     ]
-    assert holds.any_open
+    assert (holds.any_over(always), holds.any_over(never)) == (True, False)
 
 
 def test_it_is_over_where_the_loop_is_active_again_and_then_it_is_due() -> None:
@@ -45,7 +45,7 @@ def test_it_is_over_where_the_loop_is_active_again_and_then_it_is_due() -> None:
     assert holds.over(3, 60, always) == []
     assert _due(holds) == [Due("one", 3, 41, 50)]
     assert _due(holds, never) == []
-    assert not holds.any_open
+    assert not holds.any_over(always)
 
 
 def test_how_far_it_was_sent_is_written_and_at_its_end_a_tombstone() -> None:
@@ -86,3 +86,24 @@ def test_of_a_loop_that_fails_an_open_stretch_is_due_up_to_where_routing_is() ->
     assert rows(holds.passed("one", 3, 45)) == [(b"one/3", [{"start": 45}])]
     holds.over(3, 1100, always)
     assert _due(holds) == [Due("one", 3, 45, 1100)]
+
+
+def test_what_is_read_again_before_a_stretch_is_missed_too() -> None:
+    """Its delivery may have been under way when the row of the stretch was safe, and the router was killed."""
+    holds = Holds()
+    holds.own(3, [Hold(loop="one", partition=3, stretches=[Stretch(start=41)])])
+    assert rows(*(holds.miss("one", 3, offset) for offset in range(38, 45))) == [(b"one/3", [{"start": 38}])]
+
+
+def test_a_loop_that_fails_is_probed_in_one_partition_at_a_time_and_nowhere_once_all_was_sent() -> None:
+    holds = Holds()
+    for partition in (3, 4):
+        holds.miss("one", partition, 41)
+    assert _due(holds, fails=always) == [Due("one", 3, 41, 1003)]
+    holds.passed("one", 3, 1003)
+    assert _due(holds, fails=always) == [Due("one", 4, 41, 1004)]
+    holds.passed("one", 4, 1004)
+    assert _due(holds, fails=always) == []
+    assert holds.any_over(always)
+    assert [len(holds.over(partition, 2000, always)) for partition in (3, 4)] == [1, 1]
+    assert _due(holds) == [Due("one", 3, 1003, 2000), Due("one", 4, 1004, 2000)]

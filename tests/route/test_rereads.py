@@ -29,6 +29,7 @@ class Errand:
     end: int
     a_second: float = 1e6
     counts_only: bool = False
+    probes: bool = False
     notes: list[Came] = field(default_factory=list)
 
     @property
@@ -129,6 +130,30 @@ def test_a_slow_one_keeps_nobody_waiting(bench: Bench) -> None:
     bench.errands = [slow, fast]
     bench.until_over(fast)
     assert len(bench.sent["slow", 0]) <= 1
+
+
+def test_loops_that_only_fail_keep_nobody_waiting_and_each_is_probed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rereads, "MOST_ERRANDS", 3)
+    monkeypatch.setattr(rereads, "MOST_PROBES", 3)
+    failing = [Errand(f"failing-{at}", at % 2, 1, EVENTS, a_second=0.001, probes=True) for at in range(20)]
+    well = Errand("well", 0, 1, EVENTS)
+    bench.errands = [*failing, well]
+    bench.until_over(well)
+    deadline = time.monotonic() + 30
+    while not all(bench.sent[one.name, 0] for one in failing):
+        bench.step()
+        assert time.monotonic() < deadline, bench.sent
+    assert [bench.sent[one.name, 0] for one in failing] == [[0]] * 20
+    assert bench.sent["well", 0] == list(range(EVENTS))
+
+
+def test_a_loop_that_fails_gets_each_event_once_and_in_order_however_slowly(bench: Bench) -> None:
+    errand, other = (Errand(name, 1, 7, EVENTS, a_second=200, probes=True) for name in ("one", "two"))
+    bench.errands = [errand, other]
+    bench.until_over(errand, other)
+    assert bench.sent["one", 0] == bench.sent["two", 0] == list(range(0, EVENTS, 7))
 
 
 def test_what_only_counts_sends_nothing(bench: Bench) -> None:
