@@ -15,7 +15,7 @@ from pipeline.deliver.failing import Failures
 from pipeline.deliver.holding import Holding, Why
 from pipeline.deliver.jobs import Job, Mark, Place
 from pipeline.deliver.ladder import Ladder
-from pipeline.deliver.lanes import LONGEST_WAIT, PATIENCE_SECONDS, Lane
+from pipeline.deliver.lanes import LONGEST_WAIT, PATIENCE_SECONDS, Lane, Queue
 from pipeline.deliver.order import Orders, placed, profile_of
 from pipeline.deliver.room import Room
 from pipeline.deliver.roster import Roster
@@ -178,7 +178,7 @@ class Dispatch(Generic[Mark]):
             self._drive(delivery.loop)
             return True
         queue.refused(tick)
-        if queue.stuck(tick, self._world.late()):
+        if queue.stuck(tick, lane.excused(self._world.lateness())):
             self._world.begin(job)
             self._written(job, [self._holding.full(lane, queue, delivery, self._world.now(), tick)])
             return True
@@ -286,14 +286,19 @@ class Dispatch(Generic[Mark]):
         return None if before is None else self._holding.behind(delivery, before, self._world.now())
 
     def _clear(self, lane: Lane[Job[Mark]]) -> None:
-        """What is past and finds no room beside what happens now waits in the ladder, not here for hours."""
+        """What would wait here for long waits in the ladder: for a slow server, or the past for what happens now."""
+        tick = self._world.tick()
+        while (queue := lane.overlong(tick)) is not None:
+            self._put_back(lane, queue, -1, tick)
         while lane.starved and self._waited(lane.past.jobs[0]) > LONGEST_WAIT:
-            job = lane.past.give_back()
-            if self._world.owned(job):
-                now, tick = self._world.now(), self._world.tick()
-                self._end(job, [self._holding.full(lane, lane.past, job.delivery, now, tick)])
-            else:
-                self.room.release(job.size)
+            self._put_back(lane, lane.past, 0, tick)
+
+    def _put_back(self, lane: Lane[Job[Mark]], queue: Queue[Job[Mark]], at: int, tick: float) -> None:
+        job = queue.give_back(at)
+        if self._world.owned(job):
+            self._end(job, [self._holding.full(lane, queue, job.delivery, self._world.now(), tick)])
+        else:
+            self.room.release(job.size)
 
     def _waited(self, job: Job[Mark]) -> float:
         """For how many seconds it might have gone."""

@@ -26,13 +26,13 @@ Job = TypeVar("Job", bound=Sized)
 IN_FLIGHT = 32  # POSTs at a time, at most, to one loop that sets no max_in_flight
 QUEUE = 256  # deliveries of one loop that wait in memory, of now and of the past each
 QUEUE_BYTES = 1024 * 1024  # and of so many bytes, but for one that is larger and alone
-LONGEST_WAIT = (
-    15.0  # seconds at a pace, or behind what happens now: as a POST does, it keeps its partition's commits back
-)
+LONGEST_WAIT = 15.0  # seconds that a job waits in a lane: as a POST does, it keeps its partition's commits back
 PATIENCE_SECONDS = 0.1  # a full lane may hold its partition this long, then its deliveries climb the ladder as held
+BEHIND = 8  # times as long as this process is behind a POST may take, until its server is slow by itself
 MOVES = 4  # POSTs that begin within its patience, by which a queue moves
 EARLY_SECONDS = 0.005  # a timer of PATIENCE_SECONDS may come so much before its time
 QUICK_SECONDS = 1.0  # a server whose last answer came within it has slots to itself
+LATELY = 32  # POSTs, or so, of which it is the mean how long one takes
 
 
 @dataclass(slots=True)
@@ -59,14 +59,11 @@ class Queue(Generic[Job]):
         if self._full_since is None:
             self._full_since, self._begun = now, 0
 
-    def stuck(self, now: float, late: bool = False) -> bool:
-        """Whether it has been full for longer than others can be asked to wait.
-
-        `late`: this very process is behind, so a queue that moves at all is not to blame.
-        """
+    def stuck(self, now: float, excused: bool = False) -> bool:
+        """Whether it has been full for longer than others can be asked to wait; `excused` if it moves at all."""
         if self._full_since is None or now - self._full_since <= PATIENCE_SECONDS - EARLY_SECONDS:
             return False
-        if late and self._begun >= MOVES:
+        if excused and self._begun >= MOVES:
             self._full_since, self._begun = now, 0
             return False
         return True
@@ -85,9 +82,9 @@ class Queue(Generic[Job]):
         self.in_flight += 1
         return self._out(at)
 
-    def give_back(self) -> Job:
-        """The job that waits longest, which goes nowhere."""
-        return self._out(0)
+    def give_back(self, at: int) -> Job:
+        """The job there, which goes nowhere."""
+        return self._out(at)
 
     def drain(self) -> Iterator[Job]:
         """All that waits; it is empty then."""
@@ -121,6 +118,7 @@ class Lane(Generic[Job]):
     busy: set[str] = field(default_factory=set)  # profiles whose POST is under way, where the loop is ordered
     held: int = 0  # deliveries that were put back without an attempt
     woken: bool = False  # whether a timer will begin its next
+    took: float = 0.0  # seconds a POST takes, of late
     used_at: float = 0.0
 
     def queue(self, past: bool) -> Queue[Job]:
@@ -129,11 +127,17 @@ class Lane(Generic[Job]):
 
     def fits(self, size: int, past: bool, now: float) -> bool:
         """Whether one more of so many bytes has room, and its turn comes soon."""
-        if self.rate is not None:
-            ahead = len(self.now.jobs) + (len(self.past.jobs) if past else 0)
-            if ahead / self.rate + self.pace.wait(self.rate, now) > LONGEST_WAIT:
-                return False
-        return self.queue(past).fits(size)
+        ahead = len(self.now.jobs) + (len(self.past.jobs) if past else 0)
+        return not self._waits_long(ahead, now) and self.queue(past).fits(size)
+
+    def overlong(self, now: float) -> Queue[Job] | None:
+        """The queue whose last job would wait for too long, by what is known of the server since it came."""
+        queue, ahead = (self.past if self.past.jobs else self.now), len(self.now.jobs) + len(self.past.jobs) - 1
+        return queue if ahead >= 0 and self._waits_long(ahead, now) else None
+
+    def excused(self, lateness: float) -> bool:
+        """Whether a queue is full because of this process, which is so many seconds behind, and not of its server."""
+        return self.took < BEHIND * lateness
 
     @property
     def starved(self) -> bool:
@@ -177,9 +181,17 @@ class Lane(Generic[Job]):
             self.breaker.badly(began, now)
         else:
             self.breaker.well()
-        self.quick = well(reply) and now - began < QUICK_SECONDS
+        took = now - began
+        self.quick = well(reply) and took < QUICK_SECONDS
+        self.took = self.took + (took - self.took) / LATELY if self.took else took
         self._over(job, past)
         self.used_at = now
+
+    def _waits_long(self, ahead: int, now: float) -> bool:
+        """Whether who comes behind so many waits for long, as fast as its server answers and as the loop wishes."""
+        if ahead * self.took > LONGEST_WAIT * self.cap.size(self.most):
+            return True
+        return self.rate is not None and ahead / self.rate + self.pace.wait(self.rate, now) > LONGEST_WAIT
 
     def _over(self, job: Job, past: bool) -> None:
         self.queue(past).in_flight -= 1

@@ -10,7 +10,7 @@ class Pulse:
     """How late this event loop comes to what was to be done by now: it is behind, or the machine is."""
 
     def __init__(self) -> None:
-        self.late = False
+        self.lateness = 0.0  # seconds; 0 where it is in time
 
     async def run(self) -> None:
         """Takes it until cancelled."""
@@ -20,4 +20,4 @@ class Pulse:
             due = clock() + PULSE_SECONDS
             await asyncio.sleep(PULSE_SECONDS)
             lateness += (clock() - due - lateness) / PULSE_WEIGHT
-            self.late = lateness > LATE_SECONDS
+            self.lateness = lateness if lateness > LATE_SECONDS else 0.0

@@ -57,8 +57,8 @@ class Wire:
     def tick(self) -> float:
         return time.monotonic()
 
-    def late(self) -> bool:
-        return self.pulse.late
+    def lateness(self) -> float:
+        return self.pulse.lateness
 
     def later(self, seconds: float, do: Callable[[], None]) -> None:
         self._loop.call_later(seconds, do)

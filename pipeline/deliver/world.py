@@ -19,8 +19,8 @@ class World(Protocol[Mark]):
         """Seconds of a clock that is never set."""
         ...
 
-    def late(self) -> bool:
-        """Whether this process is behind with its own work: then no lane is to blame for being full."""
+    def lateness(self) -> float:
+        """How many seconds this process is behind with its own work, 0 where it is in time: that fills lanes, too."""
         ...
 
     def later(self, seconds: float, do: Callable[[], None]) -> None:

@@ -44,7 +44,7 @@ class World:
         self.clock = NOW
         self.stepped = 0.0  # how far the clock was set
         self.lost: set[int] = set()
-        self.is_late = False
+        self.behind = 0.0
         self.paused: list[bool] = []
         self.is_paused: dict[Place, bool] = {}
         self.begun: list[int] = []
@@ -66,8 +66,8 @@ class World:
     def tick(self) -> float:
         return self.clock - self.stepped
 
-    def late(self) -> bool:
-        return self.is_late
+    def lateness(self) -> float:
+        return self.behind
 
     def later(self, seconds: float, do: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (self.clock + seconds, next(self._ticket), do))
@@ -277,20 +277,20 @@ def test_a_full_lane_holds_its_partition_for_100_ms_at_most_then_what_it_can_t_t
 
 
 def test_a_process_that_is_behind_blames_no_lane_that_moves(world: World) -> None:
-    world.is_late = True
+    world.behind = 0.1
     marks = world.take(*_many(1000))
     for _ in range(200):  # five answers in 100 ms, for two seconds
         world.advance(0.02)
         for mark in list(world.posts)[:1]:
             world.answer(mark)
     assert {tuple(_topics(records)) for records in world.ended.values()} == {("attempts",)}
-    world.is_late = False
+    world.behind = 0.0
     world.advance(0.2)
     assert [mark for mark in marks if _topics(world.ended.get(mark, [])) == ["deliveries-retry-5s"]]
 
 
 def test_a_process_that_is_behind_lets_go_of_a_lane_that_does_not_move(world: World) -> None:
-    world.is_late = True
+    world.behind = 0.1
     late, fast = _stall(world)
     world.advance(0.2)
     assert world.posted == [0, *fast]
@@ -783,3 +783,51 @@ def test_whatever_happens_each_delivery_begins_once_in_order_and_ends_once(steps
         here = set(marks)
         assert [mark for mark in world.begun if mark in here] == [mark for mark in marks if mark in set(world.begun)]
         assert here - world.lost <= set(world.ended)
+
+
+def _answer_after(world: World, seconds: dict[str, float]) -> None:
+    for mark, (job, post) in sorted(world.posts.items()):
+        if world.tick() - job.began >= seconds[post.loop.id] - 1e-6:
+            world.answer(mark)
+
+
+def test_a_slow_server_has_in_memory_what_it_can_take_soon_and_is_never_without(world: World) -> None:
+    world.loop("slow", max_in_flight=8)
+    begun: dict[int, float] = {}
+    longest = 0.0
+    for second in range(120):
+        if second % 4 == 0:  # three times what it can take
+            begun |= dict.fromkeys(world.take(*_many(10, "slow")), world.clock)
+        world.advance(1)
+        _answer_after(world, {"slow": 10.0})
+        assert len(world.posts) == 8
+        for mark in begun.keys() & world.ended.keys():
+            longest = max(longest, world.clock - begun.pop(mark))
+    assert longest <= LONGEST_WAIT + 2 * 10.0, "so long it keeps back the commits of its partition"
+
+
+def test_a_slow_server_that_was_not_known_yet_lets_go_of_what_it_can_not_take_soon(world: World) -> None:
+    world.loop("slow", max_in_flight=8)
+    marks = world.take(*_many(QUEUE, "slow"))
+    world.advance(10)
+    _answer_after(world, {"slow": 10.0})
+    held = [mark for mark in marks if _topics(world.ended.get(mark, [])) == ["deliveries-retry-5s"]]
+    assert held == marks[-len(held) :], "the last first"
+    assert QUEUE - len(held) <= 8 + 8 + LONGEST_WAIT / 10 * 8 + 1
+
+
+@pytest.mark.parametrize(("behind", "excused"), [(0.1, True), (0.02, False)])
+def test_a_process_that_is_behind_is_no_excuse_for_a_server_that_is_slow_by_itself(
+    world: World, behind: float, excused: bool
+) -> None:
+    world.behind = behind
+    world.loop("slow")
+    others = []
+    for _ in range(500):
+        world.take(*_many(4, "slow"))
+        others += world.take(*_many(4))
+        world.advance(0.02)
+        for name, most in (("fast", 4), ("slow", 2)):  # 0.3 s each
+            for mark in [mark for mark, (_, post) in sorted(world.posts.items()) if post.loop.id == name][:most]:
+                world.answer(mark)
+    assert (len(world.ended.keys() & others) < 0.8 * len(others)) is excused, "what is of others waits behind it"
