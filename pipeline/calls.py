@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import pycurl
 
-from pipeline.outbound import Answer, Guard, Handle, Request
+from pipeline.outbound import Answer, Guard, Handle, Kept, Request
 from pipeline.sockets import Polled, Sockets, Watched
 
 KEPT_CONNECTIONS = 1_000
@@ -23,6 +23,7 @@ class Calls:
     def __init__(self, guard: Guard, sockets: type[Polled] | type[Watched] = Sockets) -> None:
         self._guard = guard
         self._loop = asyncio.get_running_loop()
+        self._kept = Kept()
         self._idle: list[Handle] = []
         self._done: dict[pycurl.Curl, tuple[Handle, str, Callable[[Answer], None]]] = {}
         self._due = math.inf  # when libcurl wants to be called though nothing happens
@@ -43,7 +44,7 @@ class Calls:
 
     def start(self, request: Request, done: Callable[[Answer], None]) -> None:
         """Begins the call; `done` gets its answer on the event loop, never before `start` returns."""
-        handle = self._idle.pop() if self._idle else Handle(self._guard)
+        handle = self._idle.pop() if self._idle else Handle(self._guard, self._kept)
         if refused := handle.prepare(request):
             self._idle.append(handle)
             self._loop.call_soon(done, Answer(error=refused))
@@ -107,13 +108,21 @@ class Calls:
     def _finish(self, curl: pycurl.Curl, code: int = 0, message: str = "") -> None:
         if curl not in self._done:
             return  # the one before closed all
+        if self._done[curl][0].stale:
+            self._multi.remove_handle(curl)
+            self._done[curl][0].again()
+            self._multi.add_handle(curl)  # the next kept connection, or a new one
+            return
         handle, url, done = self._done.pop(curl)
         answer = handle.answer(code, message)
+        fd = curl.getinfo(pycurl.ACTIVESOCKET)  # -1 where the connection is not kept
         if curl.getinfo(pycurl.INFO_HTTP_VERSION) > pycurl.CURL_HTTP_VERSION_1_1:
             self._http2.add(url)
-            self._leave(curl.getinfo(pycurl.ACTIVESOCKET))
+            self._leave(fd)
         elif code == pycurl.E_OPERATION_TIMEDOUT:
-            self._doubt(curl.getinfo(pycurl.ACTIVESOCKET), answer.timings.total / 1000)
+            self._doubt(fd, answer.timings.total / 1000)
+        elif fd >= 0:
+            self._kept.keep(handle.where, fd)
         self._multi.remove_handle(curl)
         handle.rest()
         self._idle.append(handle)

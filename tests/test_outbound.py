@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, ip_network
@@ -440,6 +441,62 @@ def test_a_post_is_made_once_also_where_a_kept_connection_ends_without_an_answer
     assert [one.status for one in [*well, after]] == [200] * 7
     assert (ill.status, ill.error) == (None, "the server ended a kept connection without an answer")
     assert len(server.requests) == 8
+
+
+@pytest.mark.parametrize(
+    "says", [b"", b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n", OK], ids=["nothing", "gone", "ok"]
+)
+@pytest.mark.parametrize("closes", [True, False], ids=["closes", "stays"])
+def test_what_a_server_does_after_its_answer_is_no_answer_to_the_next_post(
+    serve: Callable[..., Server], says: bytes, closes: bool
+) -> None:
+    """libcurl does not look at a connection that it used within a second: it would send into it, and read that."""
+    did = threading.Semaphore(0)
+
+    def answers_and_goes_on(connection: socket.socket, _request: bytes, _over: threading.Event) -> None:
+        connection.sendall(OK)
+        time.sleep(0.05)  # the answer is read by itself
+        connection.sendall(says)
+        if closes:
+            connection.shutdown(socket.SHUT_RDWR)
+        did.release()
+
+    server = serve(answers_and_goes_on)
+
+    async def story() -> list[Answer]:
+        calls, answers = Calls(OPEN), []
+        for number in range(3):
+            answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            calls.start(Request(server.url(), b"n=%d" % number), answered.set_result)
+            answers.append(await answered)
+            await asyncio.to_thread(did.acquire, timeout=2)
+        calls.close()
+        return answers
+
+    answers = asyncio.run(story())
+    assert [(answer.status, answer.error) for answer in answers] == [(200, None)] * 3
+    assert [request[-3:] for request in server.requests] == [b"n=0", b"n=1", b"n=2"]
+
+
+def test_a_connection_is_not_kept_for_ever_though_it_is_used(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name may lead to another server by now."""
+    monkeypatch.setattr("pipeline.outbound.LIFETIME_SECONDS", 1)
+    server = serve(OK)
+
+    async def story() -> list[int]:
+        calls, connections = Calls(OPEN), []
+        for pause in (0.2, 2.0, 0.0):
+            answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            calls.start(Request(server.url(), b"x"), answered.set_result)
+            await answered
+            connections.append(server.connections)
+            await asyncio.sleep(pause)
+        calls.close()
+        return connections
+
+    assert asyncio.run(story()) == [1, 1, 2]
 
 
 def test_where_nobody_listens_the_error_says_so(call: Call) -> None:
