@@ -131,7 +131,8 @@ class Handle:
         # PIPEWAIT stays off: a burst to a new HTTP/1.1 server would wait for its first answer, or time out unsent.
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
         curl.setopt(pycurl.USERAGENT, USER_AGENT)
-        curl.setopt(pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where())
+        for whose in (pycurl.CAINFO, pycurl.PROXY_CAINFO):
+            curl.setopt(whose, os.environ.get("SSL_CERT_FILE") or certifi.where())
         curl.setopt(pycurl.MAXLIFETIME_CONN, LIFETIME_SECONDS)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, CONNECT_MS)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
@@ -181,7 +182,7 @@ class Handle:
             dns=told(pycurl.NAMELOOKUP_TIME) * 1000,
             connect=told(pycurl.CONNECT_TIME) * 1000,
             tls=told(pycurl.APPCONNECT_TIME) * 1000,
-            first_byte=told(pycurl.STARTTRANSFER_TIME) * 1000,
+            first_byte=told(pycurl.STARTTRANSFER_TIME) * 1000 if self._headers else 0.0,  # libcurl's is then its end
             total=told(pycurl.TOTAL_TIME) * 1000,
         )
         error = self._error(code, message) if code else None

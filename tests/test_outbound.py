@@ -506,6 +506,7 @@ def test_where_nobody_listens_the_error_says_so(call: Call) -> None:
     assert answer.status is None
     assert answer.error is not None
     assert re.match(rf"Failed to connect to 127\.0\.0\.1( port |:){port} ", answer.error)
+    assert answer.timings.first_byte == 0, "there was none"
 
 
 def test_a_name_that_does_not_exist_is_an_error(call: Call) -> None:
@@ -632,3 +633,17 @@ def test_a_certificate_is_verified(
     answer = call(Request(server.url(scheme="https")), OPEN)
     assert (answer.status, answer.error) == (200, None)
     assert answer.timings.tls > 0
+
+
+def test_a_proxy_s_certificate_is_verified_by_the_same_authorities(
+    call: Call, serve: Callable[..., Server], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    proxy = serve(_says(OK), lambda connection: context.wrap_socket(connection, server_side=True))
+    guard = Guard(proxy=proxy.url("", scheme="https"))
+    unknown = call(Request("http://shop.example/in"), guard)
+    assert (unknown.status, proxy.requests) == (None, [])
+    assert "certificate" in (unknown.error or "")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert call(Request("http://shop.example/in"), guard).status == 200
