@@ -6,6 +6,7 @@ import math
 import os
 import socket
 from collections.abc import Callable, Iterable
+from zlib import crc32
 
 import pycurl
 
@@ -13,15 +14,43 @@ from pipeline.outbound import Answer, Guard, Handle, Kept, Request
 from pipeline.sockets import Polled, Sockets, Watched
 
 KEPT_CONNECTIONS = 1_000
+APART = 8  # libcurls for names that were not resolved
 EARLY_SECONDS = 0.001  # an event loop's timer may come so much before its time
 TIME = ((pycurl.SOCKET_TIMEOUT, 0),)
 
 
 class Calls:
-    """Calls under way on the running event loop. libcurl is never called from one of its own callbacks."""
+    """Calls under way on the running event loop.
+
+    Where a name was not resolved, the next call to its address goes apart, by another libcurl. One has 20 threads for
+    names (8.23, and pycurl can't say otherwise): names that hang in all of them keep all others from being asked for.
+    There are several to go apart by, since who was only kept waiting is then among those who hang.
+    """
 
     def __init__(self, guard: Guard, sockets: type[Polled] | type[Watched] = Sockets) -> None:
+        self._lost: set[str] = set()  # addresses whose name was not resolved the last time
+        self._together, *self._apart = (Multi(guard, sockets, self._lost) for _ in range(1 + APART))
+
+    def __len__(self) -> int:
+        return sum(map(len, (self._together, *self._apart)))
+
+    def start(self, request: Request, done: Callable[[Answer], None]) -> None:
+        """Begins the call; `done` gets its answer on the event loop, never before `start` returns."""
+        lost = self._lost and request.url in self._lost
+        (self._apart[crc32(request.url.encode()) % APART] if lost else self._together).start(request, done)
+
+    def close(self) -> None:
+        """Gives up what is under way; its `done` is not called."""
+        for multi in (self._together, *self._apart):
+            multi.close()
+
+
+class Multi:
+    """One libcurl, with its connections and names; it is never called from one of its own callbacks."""
+
+    def __init__(self, guard: Guard, sockets: type[Polled] | type[Watched], lost: set[str]) -> None:
         self._guard = guard
+        self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._kept = Kept()
         self._idle: list[Handle] = []
@@ -43,7 +72,7 @@ class Calls:
         return len(self._done)
 
     def start(self, request: Request, done: Callable[[Answer], None]) -> None:
-        """Begins the call; `done` gets its answer on the event loop, never before `start` returns."""
+        """As Calls'."""
         handle = self._idle.pop() if self._idle else Handle(self._guard, self._kept)
         if refused := handle.prepare(request):
             self._idle.append(handle)
@@ -55,7 +84,7 @@ class Calls:
         self._multi.add_handle(handle.curl)  # libcurl sets its timer to 0, which starts it
 
     def close(self) -> None:
-        """Gives up what is under way; its `done` is not called."""
+        """As Calls'."""
         for curl in list(self._done):
             self._multi.remove_handle(curl)
         self._done.clear()
@@ -115,6 +144,10 @@ class Calls:
             return
         handle, url, done = self._done.pop(curl)
         answer = handle.answer(code, message)
+        if handle.lost(code):
+            self._lost.add(url)
+        elif self._lost:
+            self._lost.discard(url)
         fd = curl.getinfo(pycurl.ACTIVESOCKET)  # -1 where the connection is not kept
         if curl.getinfo(pycurl.INFO_HTTP_VERSION) > pycurl.CURL_HTTP_VERSION_1_1:
             self._http2.add(url)

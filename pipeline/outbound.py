@@ -188,6 +188,12 @@ class Handle:
         error = self._error(code, message) if code else None
         return Answer(told(pycurl.RESPONSE_CODE) or None, bytes(self._body), error, self._retry_after, timings)
 
+    def lost(self, code: int) -> bool:
+        """Whether the call ended by libcurl's `code` before its name was resolved."""
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            return not (self._tried or self._asked or self._refused)
+        return bool(code == pycurl.E_COULDNT_RESOLVE_HOST)
+
     def _error(self, code: int, message: str) -> str | None:
         if self._cut and code == pycurl.E_WRITE_ERROR and self._headers <= HEADERS_LIMIT:
             return None
