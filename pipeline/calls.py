@@ -5,6 +5,7 @@ import contextlib
 import math
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from zlib import crc32
 
@@ -15,6 +16,8 @@ from pipeline.sockets import Polled, Sockets, Watched
 
 KEPT_CONNECTIONS = 1_000
 APART = 8  # libcurls for names that were not resolved
+PIECES = 4  # of an answer, after which, and after as many more each time, it is looked how large it is
+MOST_RECEIVED = 4 * 2**20  # bytes of it: what is neither header nor body, a chunk's extension say, nothing else bounds
 EARLY_SECONDS = 0.001  # an event loop's timer may come so much before its time
 TIME = ((pycurl.SOCKET_TIMEOUT, 0),)
 
@@ -61,6 +64,7 @@ class Multi:
         self._soon: asyncio.Handle | None = None  # where that is now
         self._left: set[int] = set()  # sockets that are looked at once more
         self._http2: set[str] = set()  # addresses that were answered over it
+        self._received: dict[int, int] = {}  # how much had come by a socket when it was looked at first
         self._heard: dict[int, float] = {}  # when the last answer came of an HTTP/2 connection, by its socket
         self._sockets = sockets(self._loop, self._act)
         self._multi = pycurl.CurlMulti()
@@ -126,8 +130,13 @@ class Multi:
 
     def _act(self, ready: Iterable[tuple[int, int]]) -> None:
         """Lets libcurl act on each, then looks once for the calls that came to an end."""
+        told = self._sockets.told
         for fd, way in ready:
             self._multi.socket_action(fd, way)
+            if way & pycurl.CSELECT_IN:
+                told[fd] = pieces = told.get(fd, 0) + 1
+                if pieces % PIECES == 0 and self._endless(fd, first=pieces == PIECES):
+                    self._cut(fd)
         _, well, badly = self._multi.info_read()
         for curl in well:
             self._finish(curl)
@@ -170,6 +179,7 @@ class Multi:
         What it took from the socket beyond that may be another's answer, of which the socket tells no more.
         """
         self._heard[fd] = self._loop.time()
+        self._sockets.told.pop(fd, None)
         if fd not in self._left:
             self._left.add(fd)
             self._loop.call_soon(self._look_again, fd)
@@ -180,12 +190,37 @@ class Multi:
         Where nothing else was answered on it meanwhile it is dead, or a server that hangs: it ends, with all on it. An
         HTTP/1.1 connection is closed by now (`fd` is -1).
         """
-        if fd < 0 or self._heard.get(fd, 0.0) > self._loop.time() - seconds:
-            return
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
+        if fd >= 0 and self._heard.get(fd, 0.0) <= self._loop.time() - seconds:
+            _shut(fd)
+
+    def _endless(self, fd: int, *, first: bool) -> bool:
+        """Whether more came than answers are, since the first look; many may share an HTTP/2 connection."""
+        received = _received(fd)
+        if first:
+            self._received[fd] = received
+        return received - self._received.get(fd, received) > MOST_RECEIVED
+
+    def _cut(self, fd: int) -> None:
+        """What comes there has no end."""
+        for curl, (handle, *_) in self._done.items():
+            handle.endless |= curl.getinfo(pycurl.ACTIVESOCKET) == fd
+        self._sockets.told.pop(fd, None)
+        _shut(fd)
 
     def _look_again(self, fd: int) -> None:
         self._left.discard(fd)
         if fd in self._sockets:
             self._act([(fd, pycurl.CSELECT_IN)])
+
+
+def _received(fd: int) -> int:
+    """How many bytes came by a connection so far; 0 where the system does not say (tcpi_bytes_received)."""
+    with contextlib.suppress(OSError, AttributeError), socket.socket(fileno=os.dup(fd)) as wire:
+        return int.from_bytes(wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)[128:], sys.byteorder)
+    return 0
+
+
+def _shut(fd: int) -> None:
+    """Ends a connection of libcurl's, which is told of it by the socket."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as wire:
+        wire.shutdown(socket.SHUT_RDWR)

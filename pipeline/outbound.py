@@ -120,6 +120,7 @@ class Handle:
         self._asked = 0
         self.where: Where = ()  # its connection's ends
         self.stale = False  # the connection was of no use any more: nothing was sent, so it can begin again
+        self.endless = False  # what its server sends is neither an answer's header nor its body
         self.repeats = True  # libcurl may send a request once more by itself
         self.curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
@@ -156,7 +157,7 @@ class Handle:
 
     def again(self) -> None:
         """The same call begins, as if for the first time."""
-        self._tried, self._asked, self.where, self.stale = False, 0, (), False
+        self._tried, self._asked, self.where, self.stale, self.endless = False, 0, (), False, False
 
     def _set(self, request: Request) -> None:
         set_to = self.curl.setopt
@@ -199,6 +200,8 @@ class Handle:
             return None
         if self._headers > HEADERS_LIMIT or code == TOO_LARGE:
             return f"answer's headers are over {HEADERS_LIMIT} bytes"
+        if self.endless:
+            return "what the server sends is no answer, and has no end"
         if self._asked > 1 and code == pycurl.E_ABORTED_BY_CALLBACK:
             return "the server ended a kept connection without an answer"
         if self._refused and code in {pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT}:

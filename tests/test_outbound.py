@@ -243,6 +243,22 @@ def test_a_flood_of_headers_is_an_error(call: Call, serve: Callable[..., Server]
     assert (answer.error, answer.body) == ("answer's headers are over 16384 bytes", b"")
 
 
+def test_what_is_neither_header_nor_body_has_its_bound_too(serve: Callable[..., Server]) -> None:
+    """libcurl reads a chunk's extension to its end and tells nobody; at 300 MB/s it leaves nothing to other calls."""
+    sent = 0
+
+    def extends(connection: socket.socket, _request: bytes, over: threading.Event) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;")
+        while not over.is_set():
+            sent += connection.send(b"x" * 100_000)
+
+    first, kept = _calls(OPEN, Request(serve(extends).url(), b"x", seconds=10), Request(serve(OK).url(), b"x"))
+    assert (first.status, first.error) == (200, "what the server sends is no answer, and has no end")
+    assert sent < 100_000_000
+    assert kept.status == 200
+
+
 @pytest.mark.parametrize(
     ("behave", "status"),
     [
