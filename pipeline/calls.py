@@ -157,6 +157,8 @@ class Multi:
             self._lost.add(url)
         elif self._lost:
             self._lost.discard(url)
+        if handle.turned_away:
+            self._http2.add(url)
         fd = curl.getinfo(pycurl.ACTIVESOCKET)  # -1 where the connection is not kept
         if curl.getinfo(pycurl.INFO_HTTP_VERSION) > pycurl.CURL_HTTP_VERSION_1_1:
             self._http2.add(url)

@@ -116,6 +116,8 @@ class Handle:
         self._cut = self._large = False
         self._refused: str | None = None
         self._tried = False
+        self._opened = self._new = False
+        self.turned_away = False  # by an HTTP/2 server, which did not look at it
         self._retry_after: str | None = None
         self._asked = 0
         self.where: Where = ()  # its connection's ends
@@ -158,6 +160,7 @@ class Handle:
     def again(self) -> None:
         """The same call begins, as if for the first time."""
         self._tried, self._asked, self.where, self.stale, self.endless = False, 0, (), False, False
+        self._opened = self._new = self.turned_away = False
 
     def _set(self, request: Request) -> None:
         set_to = self.curl.setopt
@@ -215,20 +218,23 @@ class Handle:
         if not self._guard.proxy and (why := refusal(host, self._guard.allow)):
             self._refused = f"address {host} is refused: {why}"
             return int(pycurl.SOCKET_BAD)
-        self._tried = True
+        self._tried = self._opened = True
         return Opened(socket.socket(address.family, address.socktype, address.protocol))
 
     def _ask(self, *where: object) -> int:
         """Before each request: libcurl makes up to five more where a kept connection ended without an answer.
 
-        The server may have had the first, and no attempt would tell of the others.
+        The server may have had the first, and no attempt would tell of the others. On a connection that was new it had
+        not: there libcurl does it only where an HTTP/2 server says so (REFUSED_STREAM, GOAWAY, HTTP_1_1_REQUIRED).
         """
         self._asked += 1
+        was_new, self._new, self._opened = self._new, self._opened, False
+        self.turned_away = self.turned_away or was_new
         self.where = where
         if self._asked == 1 and self._kept is not None and self._kept.stale(where):
             self.stale = True
             return int(pycurl.PREREQFUNC_ABORT)
-        return int(pycurl.PREREQFUNC_OK if self.repeats or self._asked == 1 else pycurl.PREREQFUNC_ABORT)
+        return int(pycurl.PREREQFUNC_OK if self.repeats or self._asked == 1 or was_new else pycurl.PREREQFUNC_ABORT)
 
     def _take_body(self, data: bytes) -> int:
         room = self._limit - len(self._body)
