@@ -1,6 +1,7 @@
 """Every call to an address that a customer gave goes out here: libcurl, guarded, bounded, never redirected."""
 
 import os
+import select
 import socket
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,40 @@ CONNECT_MS = 5_000
 HEADERS_LIMIT = 16_384
 TOO_LARGE = 100  # CURLE_TOO_LARGE, which pycurl has no name for: a header's line that has no end
 LARGE = 65_536  # bytes of a body that an idle handle must not hold on to
+LIFETIME_SECONDS = 300  # of a kept connection: its name may lead elsewhere by now
+KEPT_KNOWN = 4_000  # kept connections that are looked at before they are used
 RETRY_AFTER = b"retry-after:"
+
+Where = tuple[object, ...]  # a connection's two addresses and ports
+
+
+class Kept:
+    """Connections that are kept, by their ends: their sockets, where nothing should come from while none is used.
+
+    libcurl (8.23) does not look where it used one within a second: a server that closed it meanwhile would cost the
+    next POST its attempt, and what a server sent unasked would be taken for its answer.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: dict[Where, int] = {}
+        self._poll = select.poll()
+
+    def keep(self, where: Where, fd: int) -> None:
+        """It is idle from now on."""
+        if len(self._sockets) >= KEPT_KNOWN:
+            self._sockets.clear()  # of most of them libcurl closed the connection long ago
+        self._sockets[where] = fd
+
+    def stale(self, where: Where) -> bool:
+        """It is about to be used: whether its server closed it, or said something, though asked nothing."""
+        fd = self._sockets.pop(where, None)
+        if fd is None:
+            return False
+        self._poll.register(fd, select.POLLIN)
+        try:
+            return bool(self._poll.poll(0))
+        finally:
+            self._poll.unregister(fd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +107,22 @@ def fetch(url: str, guard: Guard, *, seconds: float, limit: int) -> Answer:
 class Handle:
     """One libcurl handle, set up once; `prepare` and `answer` are the two ends of each call it makes."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, kept: Kept | None = None) -> None:
         self._guard = guard
+        self._kept = kept
         self._body = bytearray()
         self._headers = 0
         self._limit = 0
         self._cut = self._large = False
         self._refused: str | None = None
         self._tried = False
+        self._opened = self._new = False
+        self.turned_away = False  # by an HTTP/2 server, which did not look at it
         self._retry_after: str | None = None
         self._asked = 0
+        self.where: Where = ()  # its connection's ends
+        self.stale = False  # the connection was of no use any more: nothing was sent, so it can begin again
+        self.endless = False  # what its server sends is neither an answer's header nor its body
         self.repeats = True  # libcurl may send a request once more by itself
         self.curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
@@ -94,7 +134,9 @@ class Handle:
         # PIPEWAIT stays off: a burst to a new HTTP/1.1 server would wait for its first answer, or time out unsent.
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
         curl.setopt(pycurl.USERAGENT, USER_AGENT)
-        curl.setopt(pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where())
+        for whose in (pycurl.CAINFO, pycurl.PROXY_CAINFO):
+            curl.setopt(whose, os.environ.get("SSL_CERT_FILE") or certifi.where())
+        curl.setopt(pycurl.MAXLIFETIME_CONN, LIFETIME_SECONDS)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, CONNECT_MS)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         curl.setopt(pycurl.PREREQFUNCTION, self._ask)
@@ -106,7 +148,7 @@ class Handle:
         self._body.clear()
         self._headers, self._limit, self._cut = 0, request.limit, False
         self._refused = self._retry_after = None
-        self._tried, self._asked = False, 0
+        self.again()
         if wrong := _unfit(request.url) or (self._guard.proxy and _unfit_behind_proxy(request.url, self._guard)):
             return wrong
         try:
@@ -114,6 +156,11 @@ class Handle:
         except UnicodeError as wrong:
             return f"address or headers are not ASCII: {wrong}"
         return None
+
+    def again(self) -> None:
+        """The same call begins, as if for the first time."""
+        self._tried, self._asked, self.where, self.stale, self.endless = False, 0, (), False, False
+        self._opened = self._new = self.turned_away = False
 
     def _set(self, request: Request) -> None:
         set_to = self.curl.setopt
@@ -139,17 +186,25 @@ class Handle:
             dns=told(pycurl.NAMELOOKUP_TIME) * 1000,
             connect=told(pycurl.CONNECT_TIME) * 1000,
             tls=told(pycurl.APPCONNECT_TIME) * 1000,
-            first_byte=told(pycurl.STARTTRANSFER_TIME) * 1000,
+            first_byte=told(pycurl.STARTTRANSFER_TIME) * 1000 if self._headers else 0.0,  # libcurl's is then its end
             total=told(pycurl.TOTAL_TIME) * 1000,
         )
         error = self._error(code, message) if code else None
         return Answer(told(pycurl.RESPONSE_CODE) or None, bytes(self._body), error, self._retry_after, timings)
+
+    def lost(self, code: int) -> bool:
+        """Whether the call ended by libcurl's `code` before its name was resolved."""
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            return not (self._tried or self._asked or self._refused)
+        return bool(code == pycurl.E_COULDNT_RESOLVE_HOST)
 
     def _error(self, code: int, message: str) -> str | None:
         if self._cut and code == pycurl.E_WRITE_ERROR and self._headers <= HEADERS_LIMIT:
             return None
         if self._headers > HEADERS_LIMIT or code == TOO_LARGE:
             return f"answer's headers are over {HEADERS_LIMIT} bytes"
+        if self.endless:
+            return "what the server sends is no answer, and has no end"
         if self._asked > 1 and code == pycurl.E_ABORTED_BY_CALLBACK:
             return "the server ended a kept connection without an answer"
         if self._refused and code in {pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT}:
@@ -163,16 +218,23 @@ class Handle:
         if not self._guard.proxy and (why := refusal(host, self._guard.allow)):
             self._refused = f"address {host} is refused: {why}"
             return int(pycurl.SOCKET_BAD)
-        self._tried = True
+        self._tried = self._opened = True
         return Opened(socket.socket(address.family, address.socktype, address.protocol))
 
-    def _ask(self, *_where: object) -> int:
+    def _ask(self, *where: object) -> int:
         """Before each request: libcurl makes up to five more where a kept connection ended without an answer.
 
-        The server may have had the first, and no attempt would tell of the others.
+        The server may have had the first, and no attempt would tell of the others. On a connection that was new it had
+        not: there libcurl does it only where an HTTP/2 server says so (REFUSED_STREAM, GOAWAY, HTTP_1_1_REQUIRED).
         """
         self._asked += 1
-        return int(pycurl.PREREQFUNC_OK if self.repeats or self._asked == 1 else pycurl.PREREQFUNC_ABORT)
+        was_new, self._new, self._opened = self._new, self._opened, False
+        self.turned_away = self.turned_away or was_new
+        self.where = where
+        if self._asked == 1 and self._kept is not None and self._kept.stale(where):
+            self.stale = True
+            return int(pycurl.PREREQFUNC_ABORT)
+        return int(pycurl.PREREQFUNC_OK if self.repeats or self._asked == 1 or was_new else pycurl.PREREQFUNC_ABORT)
 
     def _take_body(self, data: bytes) -> int:
         room = self._limit - len(self._body)

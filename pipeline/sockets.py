@@ -28,6 +28,7 @@ class Polled:
         self._loop, self._act = loop, act
         self._epoll = select.epoll()
         self._wanted: dict[int, int] = {}
+        self.told: dict[int, int] = {}  # how often there was something to read, since it is waited for
         loop.add_reader(self._epoll.fileno(), lambda: act(self._ready()))
 
     def __contains__(self, fd: int) -> bool:
@@ -40,6 +41,7 @@ class Polled:
             self._ask(fd, event)
         else:
             self._wanted.pop(fd, None)
+            self.told.pop(fd, None)
 
     def close(self) -> None:
         """Nothing is waited for any more."""
@@ -70,6 +72,7 @@ class Watched:
     def __init__(self, loop: asyncio.AbstractEventLoop, act: Act) -> None:
         self._loop, self._act = loop, act
         self._wanted: dict[int, int] = {}
+        self.told: dict[int, int] = {}  # as Polled's
 
     def __contains__(self, fd: int) -> bool:
         return fd in self._wanted
@@ -79,6 +82,8 @@ class Watched:
         before, now = self._wanted.pop(fd, 0), event if event in ASKED else 0
         if now:
             self._wanted[fd] = now
+        else:
+            self.told.pop(fd, None)
         for bit, add, remove, way in (
             (pycurl.POLL_IN, self._loop.add_reader, self._loop.remove_reader, pycurl.CSELECT_IN),
             (pycurl.POLL_OUT, self._loop.add_writer, self._loop.remove_writer, pycurl.CSELECT_OUT),

@@ -15,7 +15,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0x0, 0x1, 0x3, 0x4, 0x6, 0x7
 END_STREAM, ACK, END_HEADERS = 0x1, 0x1, 0x4
 STATUS_200 = b"\x88"
-INTERNAL_ERROR, REFUSED_STREAM = 0x2, 0x7
+INTERNAL_ERROR, REFUSED_STREAM, HTTP_1_1_REQUIRED = 0x2, 0x7, 0xD
 
 
 class Connection:
@@ -59,7 +59,10 @@ class Connection:
 
     def serve(self, behave: "Behave") -> None:
         """Reads frames to the end; `behave` is told of each request that is whole."""
-        if self._wire.selected_alpn_protocol() != "h2" or self._exactly(len(PREFACE)) != PREFACE:
+        if self._wire.selected_alpn_protocol() != "h2":
+            self._serve_as_before()
+            return
+        if self._exactly(len(PREFACE)) != PREFACE:
             return
         self.send(SETTINGS, 0, 0)
         while head := self._exactly(9):
@@ -71,6 +74,11 @@ class Connection:
             elif kind in {HEADERS, DATA} and flags & END_STREAM:
                 self.posts.append(stream)
                 behave(self, stream)
+
+    def _serve_as_before(self) -> None:
+        """Over HTTP/1.1 one request is answered, by 201."""
+        if self._wire.recv(65_536):
+            self._wire.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     def _exactly(self, size: int) -> bytes:
         read = b""
@@ -92,7 +100,7 @@ class Http2:
         self.behave = behave
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate)
-        self._context.set_alpn_protocols(["h2"])
+        self._context.set_alpn_protocols(["h2", "http/1.1"])
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()

@@ -15,7 +15,7 @@ from pipeline.calls import Calls
 from pipeline.outbound import Answer, Request
 from tests.conftest import free_port
 from tests.deliver.test_hostile import Line
-from tests.http2 import REFUSED_STREAM, Behave, Connection, Http2
+from tests.http2 import HTTP_1_1_REQUIRED, REFUSED_STREAM, Behave, Connection, Http2
 from tests.test_outbound import OK, OPEN, Server, certificate, serve
 
 SECONDS = 4.0  # shorter than libcurl's own for a connection, which would mend what stands still
@@ -158,6 +158,13 @@ def test_a_stream_that_is_reset_takes_no_other_with_it_and_one_that_was_refused_
     assert _statuses(found) == answers
     if code != REFUSED_STREAM:
         assert "reset by server" in str(found[0].error)
+
+
+def test_what_a_server_refuses_at_its_first_post_is_sent_again_as_it_asks(http2: Callable[[Behave], Http2]) -> None:
+    server = http2(lambda one, stream: one.reset(stream, HTTP_1_1_REQUIRED))
+    assert list(map(_statuses, _in_turn(server.url, 1, 1))) == [[201], [201]]
+    server = http2(lambda one, stream: one.ok(stream) if server.connections[1:] else one.reset(stream, REFUSED_STREAM))
+    assert list(map(_statuses, _in_turn(server.url, 1))) == [[200]]
 
 
 @pytest.mark.parametrize("how", [Connection.cut, Connection.close])

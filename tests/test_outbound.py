@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, ip_network
@@ -242,6 +243,22 @@ def test_a_flood_of_headers_is_an_error(call: Call, serve: Callable[..., Server]
     assert (answer.error, answer.body) == ("answer's headers are over 16384 bytes", b"")
 
 
+def test_what_is_neither_header_nor_body_has_its_bound_too(serve: Callable[..., Server]) -> None:
+    """libcurl reads a chunk's extension to its end and tells nobody; at 300 MB/s it leaves nothing to other calls."""
+    sent = 0
+
+    def extends(connection: socket.socket, _request: bytes, over: threading.Event) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;")
+        while not over.is_set():
+            sent += connection.send(b"x" * 100_000)
+
+    first, kept = _calls(OPEN, Request(serve(extends).url(), b"x", seconds=10), Request(serve(OK).url(), b"x"))
+    assert (first.status, first.error) == (200, "what the server sends is no answer, and has no end")
+    assert sent < 100_000_000
+    assert kept.status == 200
+
+
 @pytest.mark.parametrize(
     ("behave", "status"),
     [
@@ -442,6 +459,62 @@ def test_a_post_is_made_once_also_where_a_kept_connection_ends_without_an_answer
     assert len(server.requests) == 8
 
 
+@pytest.mark.parametrize(
+    "says", [b"", b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n", OK], ids=["nothing", "gone", "ok"]
+)
+@pytest.mark.parametrize("closes", [True, False], ids=["closes", "stays"])
+def test_what_a_server_does_after_its_answer_is_no_answer_to_the_next_post(
+    serve: Callable[..., Server], says: bytes, closes: bool
+) -> None:
+    """libcurl does not look at a connection that it used within a second: it would send into it, and read that."""
+    did = threading.Semaphore(0)
+
+    def answers_and_goes_on(connection: socket.socket, _request: bytes, _over: threading.Event) -> None:
+        connection.sendall(OK)
+        time.sleep(0.05)  # the answer is read by itself
+        connection.sendall(says)
+        if closes:
+            connection.shutdown(socket.SHUT_RDWR)
+        did.release()
+
+    server = serve(answers_and_goes_on)
+
+    async def story() -> list[Answer]:
+        calls, answers = Calls(OPEN), []
+        for number in range(3):
+            answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            calls.start(Request(server.url(), b"n=%d" % number), answered.set_result)
+            answers.append(await answered)
+            await asyncio.to_thread(did.acquire, timeout=2)
+        calls.close()
+        return answers
+
+    answers = asyncio.run(story())
+    assert [(answer.status, answer.error) for answer in answers] == [(200, None)] * 3
+    assert [request[-3:] for request in server.requests] == [b"n=0", b"n=1", b"n=2"]
+
+
+def test_a_connection_is_not_kept_for_ever_though_it_is_used(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name may lead to another server by now."""
+    monkeypatch.setattr("pipeline.outbound.LIFETIME_SECONDS", 1)
+    server = serve(OK)
+
+    async def story() -> list[int]:
+        calls, connections = Calls(OPEN), []
+        for pause in (0.2, 2.0, 0.0):
+            answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            calls.start(Request(server.url(), b"x"), answered.set_result)
+            await answered
+            connections.append(server.connections)
+            await asyncio.sleep(pause)
+        calls.close()
+        return connections
+
+    assert asyncio.run(story()) == [1, 1, 2]
+
+
 def test_where_nobody_listens_the_error_says_so(call: Call) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
@@ -449,6 +522,7 @@ def test_where_nobody_listens_the_error_says_so(call: Call) -> None:
     assert answer.status is None
     assert answer.error is not None
     assert re.match(rf"Failed to connect to 127\.0\.0\.1( port |:){port} ", answer.error)
+    assert answer.timings.first_byte == 0, "there was none"
 
 
 def test_a_name_that_does_not_exist_is_an_error(call: Call) -> None:
@@ -575,3 +649,17 @@ def test_a_certificate_is_verified(
     answer = call(Request(server.url(scheme="https")), OPEN)
     assert (answer.status, answer.error) == (200, None)
     assert answer.timings.tls > 0
+
+
+def test_a_proxy_s_certificate_is_verified_by_the_same_authorities(
+    call: Call, serve: Callable[..., Server], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    proxy = serve(_says(OK), lambda connection: context.wrap_socket(connection, server_side=True))
+    guard = Guard(proxy=proxy.url("", scheme="https"))
+    unknown = call(Request("http://shop.example/in"), guard)
+    assert (unknown.status, proxy.requests) == (None, [])
+    assert "certificate" in (unknown.error or "")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert call(Request("http://shop.example/in"), guard).status == 200

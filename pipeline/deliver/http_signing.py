@@ -7,6 +7,7 @@ attempt, a signed X-Nonce, and a TXT record without blanks after its semicolons 
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import format_datetime
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 SIGNED = ("(request-target)", "host", "date", "content-length", "content-type", "digest", "x-nonce", "webhook-id")
 DEFAULT_PORTS = {"http": 80, "https": 443}
+ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 
 
 def http_signature(
@@ -27,15 +29,13 @@ def http_signature(
 ) -> dict[str, str]:
     """The headers that sign the POST of a body; `headers` are what is sent already, `key` its DNS name and its PEM."""
     name, pem = key
-    parts = urlsplit(url)
     added = {
         "Host": host(url),
         "Date": format_datetime(now.replace(microsecond=0), usegmt=True),
         "Digest": f"sha-256={base64.b64encode(hashlib.sha256(body).digest()).decode()}",
         "X-Nonce": _nonce(pem, headers, now),
     }
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    known = {"(request-target)": f"post {target}", "content-length": str(len(body))}
+    known = {"(request-target)": f"post {_target(url)}", "content-length": str(len(body))}
     known |= {word.lower(): value for word, value in (dict(headers) | added).items()}
     text = "\n".join(f"{word}: {known[word]}" for word in SIGNED)
     signed = base64.b64encode(_key(pem).sign(text.encode(), PKCS1v15(), SHA256())).decode()
@@ -50,6 +50,13 @@ def host(url: str) -> str:
     if parts.port is not None and parts.port == DEFAULT_PORTS.get(parts.scheme):
         return name.rpartition(":")[0]
     return name.removesuffix(":")
+
+
+def _target(url: str) -> str:
+    """What libcurl asks for: as it was typed, but for the hexadecimal of the path, which it writes in capitals."""
+    parts = urlsplit(url)
+    path = ESCAPE.sub(lambda escape: escape[0].upper(), parts.path or "/")
+    return path + (f"?{parts.query}" if "?" in url else "")  # also where nothing follows
 
 
 def txt(public: str) -> str:

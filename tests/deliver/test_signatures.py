@@ -161,7 +161,11 @@ def _verify(sent: Sent, txt: str) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("path", ["/in", "/hooks/in.php?a=1&b=%20x", "", "/?q", "?q=1", "/a/../b/./c", "/a//b/"])
+@pytest.mark.parametrize(
+    "path",
+    ["/in", "/hooks/in.php?a=1&b=%20x", "", "/?q", "?q=1", "/a/../b/./c", "/a//b/", "/in?", "?", "/in??",
+     "/caf%c3%a9/a%2fB%2F?d=%2f", "/%7e"],
+)  # fmt: skip
 def test_an_http_signature_is_verified_as_the_draft_says(server: Server, path: str) -> None:
     loop = _loop(server.url(path), signatures=["http"], key_id=NAME, headers={"Date": "never", "X-Own": "a"})
     [key] = loops.shown(loop, None).public_keys

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 A, CNAME, AAAA, IN = 1, 5, 28, 1
 AUTHORITATIVE, NO_SUCH_NAME = 0x8580, 0x8583
 Answers = list[str] | str | None  # addresses, another name, or no such name
+SILENT = "silent."  # what begins so is never answered
 Zone = Callable[[str, int], Answers]  # name and type asked for
 
 
@@ -25,7 +26,8 @@ class Dns:
     def _serve(self) -> None:
         while True:
             question, client = self._socket.recvfrom(512)
-            self._socket.sendto(self._answer(question), client)
+            if not _name(question, 12)[0].startswith(SILENT):
+                self._socket.sendto(self._answer(question), client)
 
     def _answer(self, asked: bytes) -> bytes:
         name, end = _name(asked, 12)

@@ -75,6 +75,28 @@ def on_a_loop(*requests: Request) -> list[Answer]:
     return asyncio.run(all_of_them())
 
 
+def beside_silence() -> list[float]:
+    """For how long calls waited for a name that is known, while many others hang: at first, and once that was seen."""
+
+    async def story() -> list[float]:
+        calls, loop, waited = Calls(Guard()), asyncio.get_running_loop(), list[float]()
+
+        def post(name: str) -> "asyncio.Future[Answer]":
+            answered: asyncio.Future[Answer] = loop.create_future()
+            calls.start(Request(f"http://{name}:8080/in", b"x", seconds=3), answered.set_result)
+            return answered
+
+        for _ in range(2):
+            silent = [post(f"silent.{number}.test") for number in range(40)]
+            waited.append((await post("public.test")).timings.total)
+            await asyncio.gather(*silent)
+            await asyncio.sleep(2)  # until the last thread gave up
+        calls.close()
+        return waited
+
+    return asyncio.run(story())
+
+
 def by_file(url: str) -> Answer:
     """As a single GET."""
     return fetch(url, Guard(), seconds=5, limit=4096)
@@ -112,6 +134,7 @@ def main() -> None:
         on_a_loop(post)[0].error,
         sorted(set(server.reached)),
     ]
+    told["beside silence"] = beside_silence()
     sys.stdout.write(json.dumps(told))
 
 
