@@ -1,7 +1,6 @@
 """Every call to an address that a customer gave goes out here: libcurl, guarded, bounded, never redirected."""
 
 import os
-import select
 import socket
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,7 @@ import pycurl
 
 from pipeline import __version__
 from pipeline.guard import literal, port_refusal, refusal
+from pipeline.kept import Kept, Where
 from pipeline.model.deliveries import Timings
 from pipeline.settings import Network
 
@@ -22,39 +22,7 @@ HEADERS_LIMIT = 16_384
 TOO_LARGE = 100  # CURLE_TOO_LARGE, which pycurl has no name for: a header's line that has no end
 LARGE = 65_536  # bytes of a body that an idle handle must not hold on to
 LIFETIME_SECONDS = 300  # of a kept connection: its name may lead elsewhere by now
-KEPT_KNOWN = 4_000  # kept connections that are looked at before they are used
 RETRY_AFTER = b"retry-after:"
-
-Where = tuple[object, ...]  # a connection's two addresses and ports
-
-
-class Kept:
-    """Connections that are kept, by their ends: their sockets, where nothing should come from while none is used.
-
-    libcurl (8.23) does not look where it used one within a second: a server that closed it meanwhile would cost the
-    next POST its attempt, and what a server sent unasked would be taken for its answer.
-    """
-
-    def __init__(self) -> None:
-        self._sockets: dict[Where, int] = {}
-        self._poll = select.poll()
-
-    def keep(self, where: Where, fd: int) -> None:
-        """It is idle from now on."""
-        if len(self._sockets) >= KEPT_KNOWN:
-            self._sockets.clear()  # of most of them libcurl closed the connection long ago
-        self._sockets[where] = fd
-
-    def stale(self, where: Where) -> bool:
-        """It is about to be used: whether its server closed it, or said something, though asked nothing."""
-        fd = self._sockets.pop(where, None)
-        if fd is None:
-            return False
-        self._poll.register(fd, select.POLLIN)
-        try:
-            return bool(self._poll.poll(0))
-        finally:
-            self._poll.unregister(fd)
 
 
 @dataclass(frozen=True, slots=True)

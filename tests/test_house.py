@@ -23,7 +23,8 @@ STAGES = (*LINE, "console")
 # Names are without `pipeline.`; a stage's file that is not named here is on the floor of rules.
 FLOORS = {"": 0, "model": 0, "topics": 1, "record": 1, "settings": 1, "data": 1, "keys": 1, "metrics": 1, "schemas": 1,
           "tallies": 1, "guard": 1, "mac": 1, "verification": 1, **dict.fromkeys(STAGES, 2), "links": 2,
-          "kafka": 3, "outbound": 3, "sockets": 3, "calls": 3, "health": 3, "ending": 3,
+          "kafka": 3, "outbound": 3, "sockets": 3, "kept": 3, "multi": 3, "calls": 3,
+          "health": 3, "ending": 3,
           **{f"{one}.run": 4 for one in STAGES}, "flow": 2, "cli": 5, "local": 5, "__main__": 5}  # fmt: skip
 WORLD = {"asyncio", "confluent_kafka", "http", "multiprocessing", "os", "pycurl", "random", "requests", "secrets",
          "select", "signal", "socket", "subprocess", "sys", "threading", "time", "uvloop"}  # fmt: skip
