@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import requests
 
-from pipeline.console import dead_calls
+from pipeline.console import dead_calls, recorder
 from pipeline.kafka.memory import Memory
 from pipeline.model.deliveries import Delivery
 from tests.console.attempting import prove, until
@@ -124,6 +124,7 @@ def test_all_are_redriven_under_their_ids_with_their_history_at_a_pace(cast: Cas
     assert dues == pytest.approx([0, 0.5, 1, 1.5, 2])
     assert sent[0].due >= before + 5  # the first rung
     assert all(one.leaves <= one.due for one in sent)
+    assert datetime.fromisoformat(answer.json()["last_due"]).timestamp() == pytest.approx(sent[-1].due)
     assert cast.names() == []
     gone = {key for key, value, _ in rows(cast.memory, "deliveries-dead") if value is None}
     assert gone == {f"{cast.loop}/{name}".encode() for name in names}
@@ -149,6 +150,31 @@ def test_a_call_takes_so_many_and_says_what_is_left(cast: Cast, monkeypatch: pyt
     assert cast.ask("POST", "/redrive").json()["left"] == 2
     assert cast.ask("POST", "/redrive").json() | {"last_due": None} == {"redriven": 2, "left": 0, "last_due": None}
     assert cast.ask("POST", "/redrive").json() == {"redriven": 0, "left": 0, "last_due": None}
+
+
+@pytest.mark.parametrize("what", ["redrive", "purge"])
+def test_what_the_store_has_not_noticed_is_not_taken_twice(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def away(*_words: object) -> None:
+        raise OSError("the disk is away")
+
+    _five(cast)
+    monkeypatch.setattr(dead_calls, "SEEN_SECONDS", 0.1)
+    with monkeypatch.context() as broken:
+        broken.setattr(recorder, "bury", away)
+        said = [cast.ask("POST", f"/{what}", json={"type": kind}).json() for kind in ("open", "open", "click")]
+        assert [(one[f"{what}{'n' if what == 'redrive' else 'd'}"], one["left"]) for one in said] == [
+            (2, 0),
+            (0, 0),
+            (2, 0),
+        ]
+        assert len(cast.names()) == 5
+    until(lambda: cast.names() == ["msg_3"])
+    assert len(cast.waiting()) == (4 if what == "redrive" else 0)
+    bury(cast.memory, cast.loop, "msg_0")  # another letter of a delivery that was taken away
+    letters(cast.console, cast.key, cast.loop, 2)
+    assert cast.ask("POST", "/redrive").json()["redriven"] == 2
 
 
 def test_what_is_purged_has_to_be_said(cast: Cast) -> None:

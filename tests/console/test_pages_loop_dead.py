@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from html import unescape
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from pipeline.kafka.memory import Memory
+from pipeline.model.deliveries import Delivery
 from tests.console.attempting import prove, until
 from tests.console.dying import bury, letters
 from tests.console.running import TOPICS, Console, rows, running
@@ -95,6 +98,18 @@ def test_the_ticked_are_redriven_then_all_that_fit_then_all(cast: Cast) -> None:
     assert cast.listed() == {"msg_2", "msg_3"}
     assert cast.do("redrive", [("which", "all")]).startswith("2 dead letters are")
     assert (cast.redriven(), cast.listed()) == (5, set())
+
+
+def test_the_page_goes_on_behind_what_the_api_redrove(cast: Cast) -> None:
+    _five(cast)
+    path = f"/v1{cast.path}/redrive"
+    asked = cast.console.call("POST", path, cast.key, json={"deliveries": ["msg_0", "msg_1"], "rate": 1}).json()
+    assert cast.do("redrive", [("which", "all")]).startswith("3 dead letters are")
+    found = [
+        msgspec.json.decode(value or b"", type=Delivery) for _, value, _ in rows(cast.memory, "deliveries-retry-5s")
+    ]
+    last = datetime.fromisoformat(asked["last_due"]).timestamp()
+    assert sorted(one.due - last for one in found) == pytest.approx([-1, 0, 1, 1.005, 1.01], abs=0.001)
 
 
 def test_they_are_purged_likewise(cast: Cast) -> None:
