@@ -58,6 +58,7 @@ def typed(form: Form) -> Typed:
         "headers": form.get("headers", ""),
         "rate": form.get("rate", ""),
         "max_in_flight": form.get("max_in_flight", ""),
+        "ordered": "ordered" in form,
         **{name: form.get(name, "") for name in BATCH},
         "signatures": form.getlist("signatures"),
         "key_id": form.get("key_id", ""),
@@ -79,6 +80,7 @@ def of_loop(loop: LoopShown) -> Typed:
         "headers": "",
         "rate": "" if loop.rate is None else f"{loop.rate:g}",
         "max_in_flight": "" if loop.max_in_flight is None else str(loop.max_in_flight),
+        "ordered": loop.ordered,
         **{name: str(getattr(loop.batch, name.removeprefix("batch_"))) if loop.batch else "" for name in BATCH},
         "signatures": loop.signatures,
         "key_id": loop.key_id or "",
@@ -99,6 +101,7 @@ def asked(given: Typed, *, new: bool) -> dict[str, Any]:
         "fields": None if given["which_fields"] == "all" else _words(given["fields"]),
         "rate": _number(given["rate"], float),
         "max_in_flight": _number(given["max_in_flight"], int),
+        "ordered": given["ordered"],
         "batch": _batch(given),
         "signatures": list(given["signatures"]),
         "key_id": given["key_id"].strip() or None,
@@ -114,7 +117,7 @@ def checked(body: Mapping[str, Any], kind: type[Model]) -> tuple[Model | None, d
     wrong = {name: told for name, told in NEEDED.items() if not body[name]}
     if "http" in body["signatures"] and body["key_id"] is None:
         wrong["key_id"] = "Write where the key is published"
-    if body["batch"] is not None and (why := not_batched(body["format"], ordered=False)):
+    if body["batch"] is not None and (why := not_batched(body["format"], body["ordered"])):
         wrong["batch"] = f"{why[:1].upper()}{why[1:]}"
     if "url" in wrong:
         wrong.pop("name", None)  # it may follow from the address
