@@ -70,7 +70,8 @@ def shown(row: Row[Any]) -> DeadShown:
 def letter(row: Row[Any]) -> DeadLetterShown:
     """A letter whole, with its event."""
     text = row._mapping["value"]  # noqa: SLF001 (public, by SQLAlchemy's own word)
-    return DeadLetterShown(**_known(row), content=msgspec.json.decode(text)["event"] if text else None)
+    event = msgspec.json.decode(text)["event"] if text else None
+    return DeadLetterShown(**_known(row), content=event if isinstance(event, dict) else None)
 
 
 def refusal(state: State | None) -> str | None:

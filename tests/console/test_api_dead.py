@@ -232,6 +232,17 @@ def test_a_record_that_holds_no_delivery_is_shown_and_can_only_be_purged(cast: C
     assert cast.names() == []
 
 
+def test_a_letter_whose_event_is_no_event_can_be_read(cast: Cast) -> None:
+    letter = {"id": "msg_1", "loop": cast.loop, "account": "acme", "event": ["what"]}
+    headers = [("reason", b"the event can't be read: Expected `object`, got `array`")]
+    cast.memory.producer().produce(
+        "deliveries-dead", msgspec.json.encode(letter), f"{cast.loop}/msg_1".encode(), headers=headers
+    )
+    letters(cast.console, cast.key, cast.loop, 1)
+    answer = cast.ask("GET", "/msg_1")
+    assert (answer.status_code, answer.json()["content"], answer.json()["type"]) == (200, None, None)
+
+
 def test_a_letter_that_others_took_away_is_gone(cast: Cast) -> None:
     _five(cast)
     cast.memory.producer().produce("deliveries-dead", None, f"{cast.loop}/msg_2".encode())

@@ -11,10 +11,12 @@ import pytest
 
 from pipeline.kafka.memory import Memory
 from pipeline.model.deliveries import Delivery
-from tests.console.attempting import prove, until
+from tests.console.attempting import attempt, attempts, event, prove, until
 from tests.console.dying import bury, letters
 from tests.console.running import TOPICS, Console, rows, running
 from tests.console.visitor import Visitor, editor, viewer
+
+NAMES = (("event", "id"), ("type", "type"), ("profile", "profile"))
 
 
 class Cast(NamedTuple):
@@ -87,6 +89,18 @@ def test_one_is_shown_with_its_reason_its_history_and_its_event(cast: Cast) -> N
     assert "Failed attempts" in page
     assert '"recipient": "jane@mail.example"' in page
     cast.get("/msg_9", 404)
+
+
+def test_its_attempts_are_found_also_where_it_was_one_of_a_batch(cast: Cast) -> None:
+    mine, other = event(cast.memory), event(cast.memory, profile="joe")
+    told = [{name: one[key] for name, key in NAMES} for one in (other, mine)]
+    attempt(cast.memory, cast.loop, other, delivery="batch_1", batch=told)
+    bury(cast.memory, cast.loop, "msg_1", id=mine["id"])
+    letters(cast.console, cast.key, cast.loop, 1)
+    attempts(cast.console, cast.key, cast.loop)
+    link = re.search(r'href="(/loops/\w+/attempts\?[^"]+)"', cast.get("/msg_1"))
+    assert link
+    assert "2 events" in cast.visitor.get(link[1]).text
 
 
 def test_the_ticked_are_redriven_then_all_that_fit_then_all(cast: Cast) -> None:
