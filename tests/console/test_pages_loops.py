@@ -104,6 +104,19 @@ def test_batches_are_asked_for_in_the_form_and_shown(cast: Cast) -> None:
     assert 'name="batch_events" inputmode="numeric" value="50"' in page
 
 
+def test_words_that_have_commas_keep_them(cast: Cast) -> None:
+    wanted = {"tags": ["Summer, 2026", "sale"], "exclude_origins": ["crm, old", "shop"]}
+    loop = cast.console.loop(cast.key, filter=wanted, fields=["city, state"])["id"]
+    form = [("name", "shop"), ("url", cast.api(loop)["url"]), ("events", "open"), ("which_fields", "some")]
+    form += [("exclude_origins", "crm, old, shop"), ("fields", "city, state")]
+    for typed, tags in (("Summer, 2026\r\nsale", wanted["tags"]), ("Summer, 2026\r\na, b", ["Summer, 2026", "a", "b"])):
+        assert cast.visitor.post(f"/loops/{loop}/settings", [*form, ("tags", typed)]).status_code == 303
+        shown = cast.api(loop)
+        assert (shown["filter"]["tags"], shown["filter"]["exclude_origins"], shown["fields"]) == (
+            tags, wanted["exclude_origins"], ["city, state"],
+        )  # fmt: skip
+
+
 def test_order_is_asked_for_in_the_form_shown_and_kept(cast: Cast) -> None:
     loop = cast.made(("format", "json"), ("ordered", "yes"))
     assert cast.api(loop)["ordered"] is True

@@ -73,7 +73,7 @@ class LoopPages:
         """`POST /loops/{loop}/settings`."""
         before = await self._calls.one(visit.account, visit.loop)
         typed = loop_form.typed(visit.form)
-        form, wrong = loop_form.checked(loop_form.asked(typed, new=False), LoopPatch)
+        form, wrong = loop_form.checked(loop_form.asked(typed, before), LoopPatch)
         if form is None:
             return self._settings(visit, before, typed, wrong)
         loop = await self._calls.change(visit.account, visit.by, visit.loop, form)
