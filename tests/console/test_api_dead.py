@@ -102,6 +102,7 @@ def test_they_come_page_by_page_the_newest_first(cast: Cast) -> None:
         ({"reason": "ANSWERED 5"}, {"msg_0", "msg_1", "msg_2", "msg_3", "msg_4"}),
         ({"reason": "5%"}, set()),
         ({"recipient": "nobody@mail.example"}, set()),
+        ({"recipient": "Jane@Mail.example", "type": "bounce"}, {"msg_3"}),
         ({"to": "2026-03-20T09:00:00Z"}, set()),
         ({"from": "2026-03-20T09:00:00Z", "type": "bounce"}, {"msg_3"}),
     ],

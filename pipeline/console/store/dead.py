@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sql
 from sqlalchemy import ColumnElement, Connection, Row
 
+from pipeline.console.store.carried import equals
 from pipeline.console.store.cursor import Cursor
 from pipeline.console.store.letters import Key, Letters
 from pipeline.console.store.read import Whose
@@ -106,7 +107,7 @@ def _which(whose: Whose, sought: Sought, edge: Horizon) -> list[ColumnElement[bo
         DEAD.c.loop == whose.loop,
         DEAD.c.at >= since,
         sql.or_(DEAD.c.account == whose.account, DEAD.c.account.is_(None)),  # whose loop it is was asked before
-        *(DEAD.c[name] == value for name, value in sought.same),
+        *(equals(DEAD.c[name], value) for name, value in sought.same),
     ]
     if sought.until is not None:
         found.append(DEAD.c.at < sought.until)
