@@ -1,6 +1,8 @@
 """`loopwire loops`: what is asked of the API, what is shown of its answer, and how a refusal reads."""
 
 import json
+import sys
+from io import BytesIO, TextIOWrapper
 from typing import Any
 
 import pytest
@@ -95,6 +97,18 @@ def test_all_that_a_loop_may_have_is_an_option(served: Api, loopwire: Loopwire) 
         "batch": {"events": 50, "bytes": 4096, "ms": 250},
         "headers": {"Authorization": "Basic a:b"},
     }
+
+
+def test_a_letter_that_the_locale_has_not_is_no_fault(
+    served: Api, loopwire: Loopwire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.answer("GET /v1/loops", *[Answer(200, [LOOP | {"name": "schön ☃"}])] * 2)
+    for words in (("--json",), ()):
+        out = TextIOWrapper(BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", out)
+        assert loopwire("loops", "list", *words)[0] == 0
+        out.flush()
+        assert "schön ☃" in out.buffer.getvalue().decode()
 
 
 def test_a_header_that_is_none_is_told_without_its_value(served: Api, loopwire: Loopwire) -> None:
