@@ -75,7 +75,12 @@ class DeadCalls:
             await self._look_again(loop)
             moved, after, due = 0, None, None
             while moved < MOST:
-                known = self._check_state(account, loop)
+                try:
+                    known = self._check_state(account, loop)
+                except Problem:
+                    if moved:
+                        break  # disabled or removed meanwhile: what was moved is told, the others stay
+                    raise
                 letters = await self._some(whose, sought, after)
                 if not letters:
                     break

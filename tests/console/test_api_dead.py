@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import requests
 
-from pipeline.console import dead_calls, recorder
+from pipeline.console import dead, dead_calls, recorder
 from pipeline.kafka.memory import Memory
 from pipeline.model.deliveries import Delivery
 from tests.console.attempting import prove, until
@@ -151,6 +151,16 @@ def test_a_call_takes_so_many_and_says_what_is_left(cast: Cast, monkeypatch: pyt
     assert cast.ask("POST", "/redrive").json()["left"] == 2
     assert cast.ask("POST", "/redrive").json() | {"last_due": None} == {"redriven": 2, "left": 0, "last_due": None}
     assert cast.ask("POST", "/redrive").json() == {"redriven": 0, "left": 0, "last_due": None}
+
+
+def test_a_loop_that_is_disabled_meanwhile_keeps_the_others(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter([None, None, None, "the loop is disabled", "the loop is disabled"])
+    monkeypatch.setattr(dead_calls, "AT_ONCE", 1)
+    monkeypatch.setattr(dead, "refusal", lambda _state: next(said))
+    _five(cast)
+    answer = cast.ask("POST", "/redrive").json()
+    assert (answer["redriven"], answer["left"], len(cast.waiting())) == (2, 3, 2)
+    assert cast.ask("POST", "/redrive").status_code == 409
 
 
 @pytest.mark.parametrize("what", ["redrive", "purge"])
