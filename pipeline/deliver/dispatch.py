@@ -163,6 +163,10 @@ class Dispatch(Generic[Mark]):
                 self._world.begin(job)
                 self._written(job, [later])
                 return True
+        elif delivery.due and (link := onward(delivery, self._ladder, self._world.now())):
+            self._world.begin(job)  # it is not due for long: its lane, and the loop's pace, are for those that are
+            self._written(job, [link])
+            return True
         if lane.closed(tick) and self._standings.is_active(delivery.loop):
             self._world.begin(job)
             self._written(job, [self._held(delivery, "closed")])
