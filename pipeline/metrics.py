@@ -27,6 +27,7 @@ Name = Literal[
     "loopwire_deliver_records",
     "loopwire_deliver_held",
     "loopwire_deliver_lanes",
+    "loopwire_deliver_failing",
     "loopwire_deliver_waiting",
     "loopwire_deliver_waiting_bytes",
     "loopwire_deliver_gathered",

@@ -3,6 +3,7 @@
 import errno
 import logging
 import sys
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import typer
@@ -57,6 +58,7 @@ for name, commands in (
 def main() -> None:
     """Runs the command; what the user can mend is told in one line."""
     end_with_parent()
+    _spell()
     try:
         _log()
         code = app(prog_name="loopwire", standalone_mode=False)  # a mistake comes out, and is told as all others are
@@ -73,6 +75,15 @@ def main() -> None:
             raise
         _fail(f"{full.filename or 'what it says'} can't be written: {full.strerror}")
     raise SystemExit(code or 0)
+
+
+def _spell() -> None:
+    """What a terminal has no letter for is spelled out; a file or a pipe gets UTF-8, whatever the locale: JSON is."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        if sys.stdout.isatty():
+            sys.stdout.reconfigure(errors="backslashreplace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8")
 
 
 def _log() -> None:

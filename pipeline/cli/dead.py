@@ -111,6 +111,7 @@ def redrive(  # noqa: PLR0913, PLR0917 (options, each with a name)
         say_json({"redriven": done, "left": left})
     else:
         say(f"{done:,} on the way again" + (f", {left:,} can't be read and stay" if left else ""))
+    _check_all(loop, deliveries, done + left)
 
 
 @app.command()
@@ -139,6 +140,7 @@ def purge(  # noqa: PLR0913, PLR0917 (options, each with a name)
         say_json({"purged": done, "left": left})
     else:
         say(f"{done:,} purged")
+    _check_all(loop, deliveries, done + left)
 
 
 def _work(api: Api, where: str, wish: Mapping[str, Any], word: str, as_json: bool) -> tuple[int, int]:
@@ -153,6 +155,12 @@ def _work(api: Api, where: str, wish: Mapping[str, Any], word: str, as_json: boo
                 bar.update(task, completed=done, total=done + said["left"])
             if not said["left"] or not said[word]:
                 return done, int(said["left"])
+
+
+def _check_all(loop: str, deliveries: Sequence[str] | None, found: int) -> None:
+    """Mistake where fewer were found than were named."""
+    if missing := max(len(set(deliveries or ())) - found, 0):
+        raise Mistake(f"{missing:,} of those named: {loop} has no such dead letter, or the filters leave it out")
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from pipeline.cli.screen import AsJson, Key, say, say_json, warn
 
 app = typer.Typer()
 
+LONGEST = 255  # of one string; a record has several, which whoever reads it puts together (RFC 1035 section 3.3.14)
+
 
 @app.command()
 def keys(loop: LoopId, key: Key = "", as_json: AsJson = False) -> None:
@@ -23,4 +25,9 @@ def keys(loop: LoopId, key: Key = "", as_json: AsJson = False) -> None:
     for one in found:
         until = f" until {one['signs_until']}" if one["signs_until"] else ""
         say(f"{one['kind']}  signs from {one['signs_from']}{until}")
-        say(f'  {one["name"]}. TXT "{one["txt"]}"' if one["txt"] else f"  {one['public']}")
+        say(f"  {one['name']}. TXT {_strings(one['txt'])}" if one["txt"] else f"  {one['public']}")
+
+
+def _strings(text: str) -> str:
+    """As a zone file has it."""
+    return " ".join(f'"{text[first : first + LONGEST]}"' for first in range(0, len(text), LONGEST))

@@ -39,6 +39,9 @@ Headers = Annotated[
 ]
 Rate = Annotated[str, typer.Option("--rate", metavar="N/s", help="At most so many POSTs a second.")]
 MaxInFlight = Annotated[int | None, typer.Option("--max-in-flight", help="At most so many POSTs at a time.")]
+Ordered = Annotated[
+    bool, typer.Option("--ordered", help="One POST at a time of each profile, in the order of its events.")
+]
 BatchEvents = Annotated[
     int | None,
     typer.Option("--batch", metavar="N", help="Up to N events in one POST, as a JSON array; wants --format json."),
@@ -95,6 +98,7 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
     headers: Headers = [],  # noqa: B006
     rate: Rate = "",
     max_in_flight: MaxInFlight = None,
+    ordered: Ordered = False,
     batch: BatchEvents = None,
     batch_bytes: BatchBytes = None,
     batch_ms: BatchMs = None,
@@ -112,7 +116,7 @@ def add(  # noqa: PLR0913, PLR0917 (options, each with a name)
         "filter": {"mailings": mailings, "tags": tags, "machine": machine, "exclude_origins": origins},
     }
     more = {"fields": fields, "headers": _headers(headers), "rate": a_second(rate), "max_in_flight": max_in_flight,
-            "batch": _batch(batch, batch_bytes, batch_ms), "signatures": words(signatures),
+            "ordered": ordered or None, "batch": _batch(batch, batch_bytes, batch_ms), "signatures": words(signatures),
             "key_id": key_id or None}  # fmt: skip
     loop = _api(key).call(
         "POST", path("loops"), wish | {name: value for name, value in more.items() if value not in (None, [], {})}

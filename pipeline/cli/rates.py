@@ -1,5 +1,7 @@
 """A pace as people type it: `50/s`, or `50`."""
 
+from math import inf, isfinite
+
 from pipeline.cli.mistakes import Mistake
 
 
@@ -8,6 +10,9 @@ def a_second(text: str) -> float | None:
     if not text:
         return None
     try:
-        return float(text.strip().removesuffix("/s"))
-    except ValueError as wrong:
-        raise Mistake(f"--rate: {text!r} is no rate: write 50/s") from wrong
+        rate = float(text.strip().removesuffix("/s"))
+    except ValueError:
+        rate = inf
+    if not isfinite(rate):  # JSON has no such number: it would be none at all
+        raise Mistake(f"--rate: {text!r} is no rate: write 50/s")
+    return rate

@@ -209,6 +209,18 @@ class Effects(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Taken:
+    """Dead letters that were taken away, by loop, whoever asked: API or page. Belongs to the event loop.
+
+    `due` is the Unix time from which the next may be redriven; `gone` are the numbers of those that the store may have
+    still, since the recorder has not seen it yet.
+    """
+
+    due: dict[str, float] = field(default_factory=dict)
+    gone: dict[str, set[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Console:
     """All that a call may need."""
 
@@ -221,6 +233,7 @@ class Console:
     store: Store
     ladder: Ladder
     health: LoopHealth = field(default_factory=NothingKnown)
+    taken: Taken = field(default_factory=Taken)
     proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For counts
 
     @property

@@ -70,7 +70,8 @@ def shown(row: Row[Any]) -> DeadShown:
 def letter(row: Row[Any]) -> DeadLetterShown:
     """A letter whole, with its event."""
     text = row._mapping["value"]  # noqa: SLF001 (public, by SQLAlchemy's own word)
-    return DeadLetterShown(**_known(row), content=msgspec.json.decode(text)["event"] if text else None)
+    event = msgspec.json.decode(text)["event"] if text else None
+    return DeadLetterShown(**_known(row), content=event if isinstance(event, dict) else None)
 
 
 def refusal(state: State | None) -> str | None:
@@ -90,10 +91,14 @@ def pace(loop: Loop, asked: float | None, before: float, first: float) -> Pace:
 
 
 def redriven(one: Letter, ladder: Ladder, now: float, due: float) -> Record:
-    """The delivery as it enters the first retry topic: its attempts begin anew, its history and its id go on."""
+    """The delivery as it enters the first retry topic: its attempts begin anew, its history and its id go on.
+
+    It has no place any more in a loop that is ordered: what came after it went on, and is not to wait for it now.
+    """
     known = _delivery.decode(one.value)
     topic, leaves = ladder.first(now, due)
-    fresh = replace(known, attempts=0, holds=0, due=due, leaves=leaves, history=known.history[-KEPT_HISTORY:])
+    history = known.history[-KEPT_HISTORY:]
+    fresh = replace(known, attempts=0, holds=0, due=due, leaves=leaves, place=None, history=history)
     return Record(topic, known.loop.encode(), _json.encode(fresh))
 
 

@@ -1,6 +1,6 @@
 """The calls about dead letters: listed, shown, redriven, purged."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -36,7 +36,8 @@ class DeadCalls:
         self._directory = console.directory
         self._store = console.store
         self._ladder = console.ladder
-        self._due: dict[str, float] = {}  # when the last redriven letter of a loop is due
+        self._due = console.taken.due
+        self._gone = console.taken.gone
 
     async def every(self, account: Account, loop: str, asked: Annotated[DeadAsked, Query()]) -> DeadsShown:
         """What was given up, the newest first, each with its reason and the attempts that failed.
@@ -71,19 +72,24 @@ class DeadCalls:
         sought, whose = dead.sought(asked), await self._whose(account, loop)
         self._check_state(account, loop)
         async with self._directory.lock(f"dead/{loop}"):
-            moved, after = 0, None
+            await self._look_again(loop)
+            moved, after, due = 0, None, None
             while moved < MOST:
-                known = self._check_state(account, loop)
+                try:
+                    known = self._check_state(account, loop)
+                except Problem:
+                    if moved:
+                        break  # disabled or removed meanwhile: what was moved is told, the others stay
+                    raise
                 letters = await self._some(whose, sought, after)
                 if not letters:
                     break
                 after = letters[-1].place
-                taken = dead.readable(letters)
-                await self._move(known, taken, asked.rate)
-                moved += len(taken)
-            left = await self._store.ask(partial(store.count, whose=whose, sought=sought, edge=self._edge()))
-        due = self._due.get(loop)
-        return RedrivenShown(redriven=moved, left=left, last_due=dead.at(due) if moved and due else None)
+                if taken := dead.readable(self._there(loop, letters)):
+                    due = await self._move(known, taken, asked.rate)
+                    moved += len(taken)
+            left = await self._left(whose, sought)
+        return RedrivenShown(redriven=moved, left=left, last_due=None if due is None else dead.at(due))
 
     async def purge(self, account: Account, loop: str, form: PurgeForm) -> PurgedShown:
         """Forgets dead letters for good: those named, those that fit, or `all`. What is asked has to be said.
@@ -95,12 +101,14 @@ class DeadCalls:
             wrong = Wrong("body", "say which: deliveries, a filter, or all: true")
             raise Problem("invalid", f"{wrong.where}: {wrong.what}", [wrong])
         async with self._directory.lock(f"dead/{loop}"):
+            await self._look_again(loop)
             purged, after = 0, None
             while purged < MOST and (letters := await self._some(whose, sought, after)):
                 after = letters[-1].place
-                await self._bury(loop, letters)
-                purged += len(letters)
-            left = await self._store.ask(partial(store.count, whose=whose, sought=sought, edge=self._edge()))
+                if taken := self._there(loop, letters):
+                    await self._bury(loop, taken)
+                    purged += len(taken)
+            left = await self._left(whose, sought)
         return PurgedShown(purged=purged, left=left)
 
     async def _some(self, whose: Whose, sought: Sought, after: Cursor | None) -> list[Letter]:
@@ -108,22 +116,47 @@ class DeadCalls:
             partial(store.some, whose=whose, sought=sought, edge=self._edge(), after=after, limit=AT_ONCE)
         )
 
-    async def _move(self, loop: Loop, letters: Sequence[Letter], rate: float | None) -> None:
-        """First they stand in the retry topic, then their letters go: a crash between sends some twice, loses none."""
+    async def _left(self, whose: Whose, sought: Sought) -> int:
+        gone = self._gone.get(whose.loop, ())
+        return await self._store.ask(partial(store.count, whose=whose, sought=sought, edge=self._edge(), but=gone))
+
+    def _there(self, loop: str, letters: Sequence[Letter]) -> list[Letter]:
+        """Without those that were taken away, and which the store has still."""
+        gone = self._gone.get(loop, ())
+        return [one for one in letters if one.place.id not in gone]
+
+    async def _look_again(self, loop: str) -> None:
+        """What the store has noticed by now need not be remembered."""
+        if gone := self._gone.pop(loop, None):
+            self._remember(loop, await self._store.ask(partial(store.still, loop=loop, numbers=sorted(gone))))
+
+    def _remember(self, loop: str, gone: Collection[int]) -> None:
+        if gone:
+            self._gone.setdefault(loop, set()).update(gone)
+
+    async def _move(self, loop: Loop, letters: Sequence[Letter], rate: float | None) -> float:
+        """First they stand in the retry topic, then their letters go: a crash between sends some twice, loses none.
+
+        When the last is due.
+        """
         now = self._effects.now().timestamp()
         pace = dead.pace(loop, rate, self._due.get(loop.id, 0.0), now + self._ladder.held(0))
         dues = [pace.due + number * pace.apart for number in range(len(letters))]
         await self._directory.send(
             *(dead.redriven(one, self._ladder, now, due) for one, due in zip(letters, dues, strict=True))
         )
-        if dues:
-            self._due[loop.id] = dues[-1] + pace.apart
+        self._due[loop.id] = dues[-1] + pace.apart
         await self._bury(loop.id, letters)
+        return dues[-1]
 
     async def _bury(self, loop: str, letters: Sequence[Letter]) -> None:
+        """A store that does not notice is waited for once a call: what it has still is remembered as gone."""
         await self._directory.send(*(dead.tombstone(loop, one.delivery) for one in letters))
         numbers = [one.place.id for one in letters]
-        await self._store.until(lambda connection: not store.still(connection, numbers), SEEN_SECONDS)
+        waits = loop not in self._gone
+        self._remember(loop, numbers)
+        if waits and await self._store.until(lambda asked: not store.still(asked, loop, numbers), SEEN_SECONDS):
+            del self._gone[loop]
 
     def _check_state(self, account: str, loop: str) -> Loop:
         """The loop; Problem where nothing is sent to it."""

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
 from pipeline.model.accounts import Account
-from pipeline.model.loops import AnyState, Loop, LoopState
+from pipeline.model.loops import AnyState, Failing, Loop, LoopState, failing_key
 from pipeline.model.replays import Replays
 from pipeline.topics import ACCOUNTS, LOOP_STATES, LOOPS, REPLAY_STATES
 
@@ -29,6 +30,7 @@ class Picture:
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         self.found: dict[str, LoopState] = {}
+        self._failing: dict[str, Failing] = {}  # by the key of its row
         self.replays = Replays()
         self._loops: dict[str, Loop] = {}
         self._owned: dict[str, set[str]] = {}
@@ -56,6 +58,11 @@ class Picture:
         found = self._loops.get(loop)
         return found if found is not None and found.account == account else None
 
+    def failing(self, loop: Loop) -> datetime | None:
+        """Since when the loop only fails, where that was so long that its account was told."""
+        found = self._failing.get(failing_key(loop.id).decode())
+        return found.since if found is not None and found.warned and found.epoch == loop.epoch else None
+
     def loops_of(self, account: str) -> list[Loop]:
         """The account's loops, the oldest first."""
         loops = [self._loops[loop] for loop in self._owned.get(account, ())]
@@ -81,7 +88,9 @@ class Picture:
 
     def _put_found(self, name: str, value: bytes | None) -> None:
         found = None if value is None else msgspec.json.decode(value, type=AnyState)
+        self.found.pop(name, None)
+        self._failing.pop(name, None)
         if isinstance(found, LoopState):
             self.found[name] = found
-        else:  # what a loop missed is route's business
-            self.found.pop(name, None)
+        elif isinstance(found, Failing):  # what a loop missed is route's business
+            self._failing[name] = found

@@ -53,7 +53,7 @@ class AttemptsAsked(Question):
     type: Event | None = Field(None, description="the event's type")
     since: Since = Field(None, description="not before this time")
     until: Until = Field(None, description="before this time")
-    recipient: Recipient | None = Field(None, description="the address the mail went to")
+    recipient: Recipient | None = Field(None, description="the address the mail went to, upper and lower case alike")
     profile: Id | None = None
     message: Id | None = None
     event: Id | None = Field(None, description="the event's id")
@@ -71,7 +71,7 @@ class DeadAsked(Question):
     until: Until = Field(None, description="and before this time")
     reason: Reason | None = Field(None, description="words that the reason has in it, upper and lower case alike")
     type: Event | None = Field(None, description="the event's type")
-    recipient: Recipient | None = Field(None, description="the address the mail went to")
+    recipient: Recipient | None = Field(None, description="the address the mail went to, upper and lower case alike")
     profile: Id | None = None
     message: Id | None = None
     event: Id | None = Field(None, description="the event's id")

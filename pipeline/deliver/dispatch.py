@@ -116,6 +116,10 @@ class Dispatch(Generic[Mark]):
         """How the loop's lane stands; another thread may ask."""
         return self._roster.told(loop, self._world.tick())
 
+    def failing(self) -> int:
+        """How many loops that get POSTs here only failed for so long that their accounts were told."""
+        return sum(map(self._standings.warned, self.lanes))
+
     def overdue(self) -> dict[str, float]:
         """By topic, for how many seconds the oldest that may go has been waiting here."""
         now, found = self._world.now(), dict[str, float]()

@@ -20,6 +20,7 @@ SECONDS = Spread(
 )
 IN_FLIGHT = metrics.gauge("loopwire_deliver_in_flight", "POSTs under way")
 LANES = metrics.gauge("loopwire_deliver_lanes", "loops that get POSTs, by the state of their breaker", "breaker")
+FAILING = metrics.gauge("loopwire_deliver_failing", "loops that only failed for a day, or longer")
 WAITING = metrics.gauge("loopwire_deliver_waiting", "deliveries that wait in lanes")
 BYTES = metrics.gauge("loopwire_deliver_waiting_bytes", "deliveries that wait in lanes or are under way, in bytes")
 GATHERED = metrics.gauge("loopwire_deliver_gathered", "events that are gathered, and in no batch yet")
@@ -49,6 +50,7 @@ def show(dispatch: Dispatch[Any], tick: float) -> None:
     states = Counter(lane.breaker.state(tick) for lane in lanes)
     for state in get_args(State):
         LANES.labels(state).set(states[state])
+    FAILING.set(dispatch.failing())
     IN_FLIGHT.set(sum(lane.in_flight for lane in lanes))
     WAITING.set(sum(len(lane.now.jobs) + len(lane.past.jobs) for lane in lanes))
     BYTES.set(dispatch.room.bytes)

@@ -174,7 +174,7 @@ class Lane(Generic[Job]):
     def answered(self, job: Job, past: bool, reply: Reply, began: float, now: float) -> None:
         """A POST that began then is over."""
         if well(reply):
-            self.cap.well(self.in_flight, self.most)
+            self.cap.well(self._used(), self.most)
         elif slow_down(reply):
             self.cap.badly(began, now)
         if broken(reply):
@@ -192,6 +192,11 @@ class Lane(Generic[Job]):
         if ahead * self.took > LONGEST_WAIT * self.cap.size(self.most):
             return True
         return self.rate is not None and ahead / self.rate + self.pace.wait(self.rate, now) > LONGEST_WAIT
+
+    def _used(self) -> int:
+        """How much of the cap: what is past has shown as well that it may grow once it has all that it gets, half."""
+        size = self.cap.size(self.most)
+        return size if self.past.in_flight >= max(size // 2, 1) else self.in_flight
 
     def _over(self, job: Job, past: bool) -> None:
         self.queue(past).in_flight -= 1

@@ -78,6 +78,13 @@ class Standings:
         found = self._found.get(f"{loop}/failing")  # its key as text; it is asked at each POST
         return found if isinstance(found, Failing) else None
 
+    def warned(self, loop: str) -> bool:
+        """Whether it only fails, is not disabled for it, and its account was told."""
+        if self._failing.get(loop) is None or (standing := self._standing.get(loop)) is None:
+            return False
+        found = self.failing(loop)
+        return found is not None and found.warned and self.fails(standing.loop) and standing.state == "active"
+
     def checked(self, loop: str) -> Checked | None:
         """When the loop's verification file was last looked for again."""
         found = self._found.get(checked_key(loop).decode())

@@ -68,6 +68,20 @@ def test_they_fit_and_can_be_used_by_everyone(chromium: "Browser", cast: Cast, s
     assert wrong == []
 
 
+def test_enter_at_a_tick_purges_nothing(chromium: "Browser", cast: Cast) -> None:
+    cast.console.call("PATCH", f"/v1/loops/{cast.loop}", cast.key, json={"url": "https://moved.example/in"})
+    page = window(chromium, DESK, cast.console.url)
+    sign_in(page, cast.key)
+    page.goto(f"/loops/{cast.loop}/dead")
+    tick = page.get_by_role("checkbox", name="msg_1")
+    tick.check()
+    tick.press("Enter")
+    page.get_by_text("Forget them for good").click()
+    page.get_by_role("button", name="Purge the ticked").wait_for()
+    assert tick.is_checked()
+    assert len(letters(cast.console, cast.key, cast.loop)) == 5
+
+
 def test_what_is_ticked_is_redriven_and_the_rest_purged(chromium: "Browser", cast: Cast) -> None:
     page = window(chromium, DESK, cast.console.url)
     sign_in(page, cast.key)

@@ -69,6 +69,21 @@ def test_some_or_all_are_redriven(served: Api, loopwire: Loopwire) -> None:
     assert [call.json for call in served.calls] == [{"deliveries": ["msg_1", "msg_2"]}, {}]
 
 
+@pytest.mark.parametrize(("call", "word"), [(REDRIVE, "redriven"), (PURGE, "purged")])
+def test_one_that_was_named_and_is_not_there_is_told(served: Api, loopwire: Loopwire, call: str, word: str) -> None:
+    served.answer(call, Answer(200, {word: 1, "left": 0}))
+    code, out, err = loopwire("dead", call.rpartition("/")[2], "a", "b", "a", "--loop", "lp_7h3k")
+    assert (code, out[:2]) == (1, "1 ")
+    assert err == "loopwire: 1 of those named: lp_7h3k has no such dead letter, or the filters leave it out\n"
+
+
+@pytest.mark.parametrize("rate", ["inf", "nan/s", "much"])
+def test_a_rate_that_is_none_is_told(served: Api, loopwire: Loopwire, rate: str) -> None:
+    told = loopwire("dead", "redrive", "--all", "--loop", "lp_7h3k", "--rate", rate)
+    assert told == (1, "", f"loopwire: --rate: {rate!r} is no rate: write 50/s\n")
+    assert served.calls == []
+
+
 def test_purging_says_all_where_all_is_meant(served: Api, loopwire: Loopwire) -> None:
     served.answer(PURGE, Answer(200, {"purged": 3, "left": 0}), Answer(200, {"purged": 1, "left": 0}))
     assert loopwire("dead", "purge", "--all", "--loop", "lp_7h3k", "--yes")[1] == "3 purged\n"

@@ -1,6 +1,8 @@
 """`loopwire loops`: what is asked of the API, what is shown of its answer, and how a refusal reads."""
 
 import json
+import sys
+from io import BytesIO, TextIOWrapper
 from typing import Any
 
 import pytest
@@ -78,7 +80,7 @@ def test_all_that_a_loop_may_have_is_an_option(served: Api, loopwire: Loopwire) 
     served.answer("POST /v1/loops", Answer(201, LOOP | {"secret": "whsec_abc"}))
     words = ["--event", "open, click", "--name", "n", "--format", "json", "--tag", "a", "--tag", "b", "--mailing", "m",
              "--no-machine", "--exclude-origin", "crm", "--field", "city", "--rate", "2.5/s", "--max-in-flight", "3",
-             "--batch", "50", "--batch-bytes", "4096", "--batch-ms", "250",
+             "--ordered", "--batch", "50", "--batch-bytes", "4096", "--batch-ms", "250",
              "--header", "Authorization: Basic a:b"]  # fmt: skip
     code, _, err = loopwire("loops", "add", LOOP["url"], *words)
     assert (code, err) == (0, "")
@@ -91,9 +93,22 @@ def test_all_that_a_loop_may_have_is_an_option(served: Api, loopwire: Loopwire) 
         "fields": ["city"],
         "rate": 2.5,
         "max_in_flight": 3,
+        "ordered": True,
         "batch": {"events": 50, "bytes": 4096, "ms": 250},
         "headers": {"Authorization": "Basic a:b"},
     }
+
+
+def test_a_letter_that_the_locale_has_not_is_no_fault(
+    served: Api, loopwire: Loopwire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.answer("GET /v1/loops", *[Answer(200, [LOOP | {"name": "schön ☃"}])] * 2)
+    for words in (("--json",), ()):
+        out = TextIOWrapper(BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", out)
+        assert loopwire("loops", "list", *words)[0] == 0
+        out.flush()
+        assert "schön ☃" in out.buffer.getvalue().decode()
 
 
 def test_a_header_that_is_none_is_told_without_its_value(served: Api, loopwire: Loopwire) -> None:
@@ -199,9 +214,10 @@ def test_an_id_can_t_become_another_call(served: Api, loopwire: Loopwire) -> Non
 
 def test_the_public_keys_are_told_with_the_record_to_be_published(served: Api, loopwire: Loopwire) -> None:
     times = {"signs_from": "2026-03-20T09:00:00Z", "signs_until": None}
+    txt = f"v=DKIM1;k=rsa;p={'M' * 390}"
     keys = [
         {"kind": "v1a", "public": "whpk_AAAA", "name": None, "txt": None} | times,
-        {"kind": "http", "public": "MIIB", "name": "a.sender.example", "txt": "v=DKIM1;k=rsa;p=MIIB"} | times,
+        {"kind": "http", "public": "MIIB", "name": "a.sender.example", "txt": txt} | times,
     ]
     served.answer("GET /v1/loops/lp_7h3k", Answer(200, {"public_keys": keys}), Answer(200, {"public_keys": []}))
     code, out, _ = loopwire("loops", "keys", "lp_7h3k")
@@ -211,7 +227,7 @@ def test_the_public_keys_are_told_with_the_record_to_be_published(served: Api, l
             "v1a  signs from 2026-03-20T09:00:00Z",
             "  whpk_AAAA",
             "http  signs from 2026-03-20T09:00:00Z",
-            '  a.sender.example. TXT "v=DKIM1;k=rsa;p=MIIB"',
+            f'  a.sender.example. TXT "{txt[:255]}" "{txt[255:]}"',  # no string of a zone file is longer
         ],
     )
     assert "signs by its secret alone" in loopwire("loops", "keys", "lp_7h3k")[2]

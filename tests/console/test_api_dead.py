@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import requests
 
-from pipeline.console import dead_calls
+from pipeline.console import dead, dead_calls, recorder
 from pipeline.kafka.memory import Memory
 from pipeline.model.deliveries import Delivery
 from tests.console.attempting import prove, until
@@ -102,6 +102,7 @@ def test_they_come_page_by_page_the_newest_first(cast: Cast) -> None:
         ({"reason": "ANSWERED 5"}, {"msg_0", "msg_1", "msg_2", "msg_3", "msg_4"}),
         ({"reason": "5%"}, set()),
         ({"recipient": "nobody@mail.example"}, set()),
+        ({"recipient": "Jane@Mail.example", "type": "bounce"}, {"msg_3"}),
         ({"to": "2026-03-20T09:00:00Z"}, set()),
         ({"from": "2026-03-20T09:00:00Z", "type": "bounce"}, {"msg_3"}),
     ],
@@ -124,6 +125,7 @@ def test_all_are_redriven_under_their_ids_with_their_history_at_a_pace(cast: Cas
     assert dues == pytest.approx([0, 0.5, 1, 1.5, 2])
     assert sent[0].due >= before + 5  # the first rung
     assert all(one.leaves <= one.due for one in sent)
+    assert datetime.fromisoformat(answer.json()["last_due"]).timestamp() == pytest.approx(sent[-1].due)
     assert cast.names() == []
     gone = {key for key, value, _ in rows(cast.memory, "deliveries-dead") if value is None}
     assert gone == {f"{cast.loop}/{name}".encode() for name in names}
@@ -149,6 +151,41 @@ def test_a_call_takes_so_many_and_says_what_is_left(cast: Cast, monkeypatch: pyt
     assert cast.ask("POST", "/redrive").json()["left"] == 2
     assert cast.ask("POST", "/redrive").json() | {"last_due": None} == {"redriven": 2, "left": 0, "last_due": None}
     assert cast.ask("POST", "/redrive").json() == {"redriven": 0, "left": 0, "last_due": None}
+
+
+def test_a_loop_that_is_disabled_meanwhile_keeps_the_others(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter([None, None, None, "the loop is disabled", "the loop is disabled"])
+    monkeypatch.setattr(dead_calls, "AT_ONCE", 1)
+    monkeypatch.setattr(dead, "refusal", lambda _state: next(said))
+    _five(cast)
+    answer = cast.ask("POST", "/redrive").json()
+    assert (answer["redriven"], answer["left"], len(cast.waiting())) == (2, 3, 2)
+    assert cast.ask("POST", "/redrive").status_code == 409
+
+
+@pytest.mark.parametrize("what", ["redrive", "purge"])
+def test_what_the_store_has_not_noticed_is_not_taken_twice(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def away(*_words: object) -> None:
+        raise OSError("the disk is away")
+
+    _five(cast)
+    monkeypatch.setattr(dead_calls, "SEEN_SECONDS", 0.1)
+    with monkeypatch.context() as broken:
+        broken.setattr(recorder, "bury", away)
+        said = [cast.ask("POST", f"/{what}", json={"type": kind}).json() for kind in ("open", "open", "click")]
+        assert [(one[f"{what}{'n' if what == 'redrive' else 'd'}"], one["left"]) for one in said] == [
+            (2, 0),
+            (0, 0),
+            (2, 0),
+        ]
+        assert len(cast.names()) == 5
+    until(lambda: cast.names() == ["msg_3"])
+    assert len(cast.waiting()) == (4 if what == "redrive" else 0)
+    bury(cast.memory, cast.loop, "msg_0")  # another letter of a delivery that was taken away
+    letters(cast.console, cast.key, cast.loop, 2)
+    assert cast.ask("POST", "/redrive").json()["redriven"] == 2
 
 
 def test_what_is_purged_has_to_be_said(cast: Cast) -> None:
@@ -204,6 +241,17 @@ def test_a_record_that_holds_no_delivery_is_shown_and_can_only_be_purged(cast: C
     assert cast.ask("POST", "/redrive").json() == {"redriven": 0, "left": 1, "last_due": None}
     assert cast.ask("POST", "/purge", json={"deliveries": ["deliveries-1-77"]}).json()["purged"] == 1
     assert cast.names() == []
+
+
+def test_a_letter_whose_event_is_no_event_can_be_read(cast: Cast) -> None:
+    letter = {"id": "msg_1", "loop": cast.loop, "account": "acme", "event": ["what"]}
+    headers = [("reason", b"the event can't be read: Expected `object`, got `array`")]
+    cast.memory.producer().produce(
+        "deliveries-dead", msgspec.json.encode(letter), f"{cast.loop}/msg_1".encode(), headers=headers
+    )
+    letters(cast.console, cast.key, cast.loop, 1)
+    answer = cast.ask("GET", "/msg_1")
+    assert (answer.status_code, answer.json()["content"], answer.json()["type"]) == (200, None, None)
 
 
 def test_a_letter_that_others_took_away_is_gone(cast: Cast) -> None:

@@ -2,16 +2,21 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from html import unescape
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from pipeline.kafka.memory import Memory
-from tests.console.attempting import prove, until
+from pipeline.model.deliveries import Delivery
+from tests.console.attempting import attempt, attempts, event, prove, until
 from tests.console.dying import bury, letters
 from tests.console.running import TOPICS, Console, rows, running
 from tests.console.visitor import Visitor, editor, viewer
+
+NAMES = (("event", "id"), ("type", "type"), ("profile", "profile"))
 
 
 class Cast(NamedTuple):
@@ -86,6 +91,18 @@ def test_one_is_shown_with_its_reason_its_history_and_its_event(cast: Cast) -> N
     cast.get("/msg_9", 404)
 
 
+def test_its_attempts_are_found_also_where_it_was_one_of_a_batch(cast: Cast) -> None:
+    mine, other = event(cast.memory), event(cast.memory, profile="joe")
+    told = [{name: one[key] for name, key in NAMES} for one in (other, mine)]
+    attempt(cast.memory, cast.loop, other, delivery="batch_1", batch=told)
+    bury(cast.memory, cast.loop, "msg_1", id=mine["id"])
+    letters(cast.console, cast.key, cast.loop, 1)
+    attempts(cast.console, cast.key, cast.loop)
+    link = re.search(r'href="(/loops/\w+/attempts\?[^"]+)"', cast.get("/msg_1"))
+    assert link
+    assert "2 events" in cast.visitor.get(link[1]).text
+
+
 def test_the_ticked_are_redriven_then_all_that_fit_then_all(cast: Cast) -> None:
     _five(cast)
     assert cast.do("redrive", [("which", "ticked")]) == "Nothing was done: tick the letters first."
@@ -95,6 +112,18 @@ def test_the_ticked_are_redriven_then_all_that_fit_then_all(cast: Cast) -> None:
     assert cast.listed() == {"msg_2", "msg_3"}
     assert cast.do("redrive", [("which", "all")]).startswith("2 dead letters are")
     assert (cast.redriven(), cast.listed()) == (5, set())
+
+
+def test_the_page_goes_on_behind_what_the_api_redrove(cast: Cast) -> None:
+    _five(cast)
+    path = f"/v1{cast.path}/redrive"
+    asked = cast.console.call("POST", path, cast.key, json={"deliveries": ["msg_0", "msg_1"], "rate": 1}).json()
+    assert cast.do("redrive", [("which", "all")]).startswith("3 dead letters are")
+    found = [
+        msgspec.json.decode(value or b"", type=Delivery) for _, value, _ in rows(cast.memory, "deliveries-retry-5s")
+    ]
+    last = datetime.fromisoformat(asked["last_due"]).timestamp()
+    assert sorted(one.due - last for one in found) == pytest.approx([-1, 0, 1, 1.005, 1.01], abs=0.001)
 
 
 def test_they_are_purged_likewise(cast: Cast) -> None:

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from html import unescape
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from pipeline.console.pages import chart
 from pipeline.console.pages.waterfall import phases
 from pipeline.console.shown import LatencyShown, PointShown, TimingsShown
 from pipeline.kafka.memory import Memory
-from tests.console.attempting import attempt, attempts, event
+from pipeline.model.loops import Failing, failing_key
+from tests.console.attempting import attempt, attempts, event, prove, until
 from tests.console.running import TOPICS, Console, running
 from tests.console.visitor import Visitor, editor
 
@@ -42,6 +45,23 @@ def cast() -> Iterator[Cast]:
         attempt(memory, loop, told, "again", delivery="msg_over", next_attempt=long_past, error="<b>odd</b>")
         attempts(console, key, loop, 11)
         yield Cast(console, memory, editor(console, key), key, loop)
+
+
+def test_the_overview_warns_of_a_loop_that_only_fails(cast: Cast) -> None:
+    loop = cast.console.loop(cast.key)["id"]
+    prove(cast.console, cast.memory, cast.key, loop)
+    since = datetime(2026, 3, 20, 9, 15, tzinfo=UTC)
+
+    def warns(told: bool) -> bool:
+        return ("20 Mar 2026, 09:15 UTC" in cast.get(f"/loops/{loop}")) is told
+
+    for row, told in (
+        (Failing(loop=loop, epoch=1, since=since), False),
+        (Failing(loop=loop, epoch=1, since=since, warned=True), True),
+        (Failing(loop=loop, epoch=0, since=since, warned=True), False),
+    ):
+        cast.memory.producer().produce("loop-states", msgspec.json.encode(row), failing_key(loop))
+        until(partial(warns, told))
 
 
 def test_the_list_shows_a_line_the_share_of_success_and_what_waits(cast: Cast) -> None:

@@ -86,6 +86,14 @@ def test_it_is_counted_first_then_sent_with_the_same_wishes(cast: Cast) -> None:
     assert (second.types, second.mailings, second.rate) == (["click"], ["a", "b"], 20)
 
 
+def test_what_was_counted_by_a_tag_with_a_comma_is_sent_by_the_same(cast: Cast) -> None:
+    body = {"from": "2026-03-20T09:00:00Z", "to": "2026-03-20T10:00:00Z", "tags": ["Summer, 2026"], "dry_run": True}
+    counted = cast.console.call("POST", f"/v1{cast.path}", cast.key, json=body).json()["id"]
+    answer = cast.visitor.post(cast.path, {"counted": counted, "do": "send"})
+    assert cast.kept(answer.headers["location"]).tags == ["Summer, 2026"]
+    assert cast.visitor.post(cast.path, {"counted": "rp_none", "do": "send"}).status_code == 404
+
+
 def test_one_that_is_under_way_is_cancelled(cast: Cast) -> None:
     sent = cast.asked(do="send")
     assert "It is on its way" in cast.get(sent)

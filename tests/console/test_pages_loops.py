@@ -104,6 +104,33 @@ def test_batches_are_asked_for_in_the_form_and_shown(cast: Cast) -> None:
     assert 'name="batch_events" inputmode="numeric" value="50"' in page
 
 
+def test_words_that_have_commas_keep_them(cast: Cast) -> None:
+    wanted = {"tags": ["Summer, 2026", "sale"], "exclude_origins": ["crm, old", "shop"]}
+    loop = cast.console.loop(cast.key, filter=wanted, fields=["city, state"])["id"]
+    form = [("name", "shop"), ("url", cast.api(loop)["url"]), ("events", "open"), ("which_fields", "some")]
+    form += [("exclude_origins", "crm, old, shop"), ("fields", "city, state")]
+    for typed, tags in (("Summer, 2026\r\nsale", wanted["tags"]), ("Summer, 2026\r\na, b", ["Summer, 2026", "a", "b"])):
+        assert cast.visitor.post(f"/loops/{loop}/settings", [*form, ("tags", typed)]).status_code == 303
+        shown = cast.api(loop)
+        assert (shown["filter"]["tags"], shown["filter"]["exclude_origins"], shown["fields"]) == (
+            tags, wanted["exclude_origins"], ["city, state"],
+        )  # fmt: skip
+
+
+def test_order_is_asked_for_in_the_form_shown_and_kept(cast: Cast) -> None:
+    loop = cast.made(("format", "json"), ("ordered", "yes"))
+    assert cast.api(loop)["ordered"] is True
+    assert "Kept for each profile" in cast.get(f"/loops/{loop}")
+    assert re.search(r'name="ordered" value="yes" checked', cast.get(f"/loops/{loop}/settings"))
+    wish = {"name": "shop", "url": "https://shop.example/hooks/in.php", "events": "open", "format": "json"}
+    answer = cast.visitor.post(f"/loops/{loop}/settings", wish | {"ordered": "yes", "batch_events": "9"})
+    assert answer.status_code == 422
+    assert "Does not go with ordered" in answer.text
+    assert 'value="9"' in answer.text
+    assert cast.visitor.post(f"/loops/{loop}/settings", wish).status_code == 303
+    assert cast.api(loop)["ordered"] is False
+
+
 def test_a_secret_is_shown_on_its_own_loop_s_page_alone(cast: Cast) -> None:
     other = cast.console.loop(cast.key)["id"]
     cast.made()

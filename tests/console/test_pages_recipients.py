@@ -87,7 +87,7 @@ def test_a_profile_s_events_come_with_their_attempts_in_order(cast: Cast) -> Non
     assert "https://shop.example/?a=<1>" in page
 
 
-@pytest.mark.parametrize("word", ["jane@example.com", "msg-9"])
+@pytest.mark.parametrize("word", ["jane@example.com", "Jane@Example.com", "msg-9"])
 def test_an_address_and_a_message_are_found_by_what_was_sent(cast: Cast, word: str) -> None:
     cast.event(message="msg-9", recipient="jane@example.com", mailing="m-7")
     cast.event(id="ev_2", type="open", message="msg-8", recipient="old@example.com", mailing="m-6")

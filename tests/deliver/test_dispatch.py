@@ -204,6 +204,25 @@ def test_a_clock_that_is_set_takes_effect_within_five_seconds(world: World) -> N
     assert world.posted == [0]
 
 
+def test_the_cap_grows_by_what_is_past_alone_which_has_half_of_it(world: World) -> None:
+    past = [Job(_delivery("fast", f"{mark}", replay="rp_x"), mark, past=True) for mark in range(200)]
+    world.dispatch.take(("replays", 3), past)
+    most = 0
+    while world.posts:
+        most = max(most, len(world.posts))
+        world.answer(next(iter(world.posts)))
+    assert (world.dispatch.lanes["fast"].cap.size(32), most) == (32, 16)
+
+
+def test_what_is_not_due_for_long_takes_none_of_its_loop_s_pace(world: World) -> None:
+    world.loop("slow", rate=1)
+    far = [_delivery("slow", f"far {number}", leaves=world.clock, due=world.clock + 3600) for number in range(50)]
+    waiting = world.take(*far, place=RETRY)
+    [now] = world.take(_delivery("slow"))
+    assert world.posted == [now]
+    assert {_topics(world.ended[mark])[0] for mark in waiting} == {"deliveries-retry-5m"}
+
+
 def test_the_cap_of_a_lane_is_kept(world: World) -> None:
     world.take(*_many(200))
     assert world.posted == list(range(START))

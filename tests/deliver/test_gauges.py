@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
@@ -9,6 +10,8 @@ from pipeline.deliver import breaker, gauges
 from pipeline.deliver.jobs import Job
 from pipeline.deliver.lanes import QUEUE
 from pipeline.model.deliveries import Outcome, Timings
+from pipeline.model.ids import utc
+from pipeline.model.loops import Failing, failing_key
 from tests.deliver.test_dispatch import World, _delivery, _many
 
 
@@ -32,6 +35,18 @@ def test_the_gauges_say_how_lanes_stand() -> None:
     assert _value("loopwire_deliver_waiting") == 8
     assert _value("loopwire_deliver_overdue_seconds", topic="deliveries-retry-5s") == 0, "its head is not due"
     assert _value("loopwire_deliver_held_total", why="state") == before + 1
+
+
+def test_the_gauges_say_how_many_loops_only_fail() -> None:
+    world = World()
+    for number, loop in enumerate(("well", "failing", "paused", "verified", "told")):
+        world.loop(loop, paused=loop == "paused", epoch=1 if loop == "verified" else 0)
+        world.take(_delivery(loop))
+        row = Failing(loop=loop, epoch=0, since=utc(0), warned=number > 1)
+        if number:
+            world.standings.put_state(0, failing_key(loop), msgspec.json.encode(row))
+    gauges.show(world.dispatch, world.tick())
+    assert _value("loopwire_deliver_failing") == 1
 
 
 def test_the_gauges_say_how_long_the_oldest_that_is_due_waits() -> None:

@@ -1,12 +1,17 @@
 """In an ordered loop no event of a profile passes an earlier one that waits, and no other profile waits for it."""
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.console.dead import redriven
+from pipeline.console.store.cursor import Cursor
+from pipeline.console.store.dead import Letter
 from pipeline.deliver.jobs import Job
+from pipeline.deliver.ladder import Ladder
 from pipeline.deliver.order import MOST, PAST, Order, placed, profile_of
 from pipeline.model.deliveries import Delivery
 from pipeline.record import Record
@@ -72,6 +77,17 @@ def test_what_failed_holds_its_profile_s_later_events_and_no_other_s() -> None:
     assert (behind["holds"], "attempts" in behind) == (1, False)
     assert behind["due"] > failed["due"]
     assert third in world.ended
+
+
+def test_a_letter_that_is_redriven_slowly_holds_no_later_event() -> None:
+    world = Ordered()
+    given_up = placed(_of("jane", 1), 0, past=False)
+    letter = Letter(Cursor(0, 0), given_up.id, msgspec.json.encode(given_up).decode())
+    ladder = Ladder((timedelta(seconds=5), timedelta(minutes=1)))
+    world.again(redriven(letter, ladder, world.clock, world.clock + 3600))
+    world.advance(6)  # it left the first topic, and has an hour to wait
+    world.next = 1
+    assert world.happens("jane") in world.posted
 
 
 def test_past_events_come_before_those_of_now_and_a_place_is_given_once() -> None:

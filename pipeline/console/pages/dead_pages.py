@@ -79,7 +79,7 @@ class DeadPages:
             done = await self._calls.redrive(visit.account, visit.loop, RedriveForm.model_validate(asked))
         except (Problem, ValidationError, StoreAwayError) as problem:
             return self._refused(visit, problem)
-        told = f"{_letters(done.redriven)} on the way again; what happens now goes first."
+        told = f"{_letters(done.redriven)} on the way again, one after the other."
         return self._back(visit, told + (LEFT.format(left=done.left) if done.left and done.redriven else ""))
 
     async def purge(self, visit: Visit) -> Response:

@@ -58,6 +58,7 @@ def typed(form: Form) -> Typed:
         "headers": form.get("headers", ""),
         "rate": form.get("rate", ""),
         "max_in_flight": form.get("max_in_flight", ""),
+        "ordered": "ordered" in form,
         **{name: form.get(name, "") for name in BATCH},
         "signatures": form.getlist("signatures"),
         "key_id": form.get("key_id", ""),
@@ -66,39 +67,40 @@ def typed(form: Form) -> Typed:
 
 def of_loop(loop: LoopShown) -> Typed:
     """A loop, to be changed. The values of its headers are never shown again."""
-    lists = {name: "\n".join(getattr(loop.filter, name)) for name in LISTS[:3]}
-    return lists | {
+    return {name: "\n".join(words) for name, words in _lists(loop).items()} | {
         "name": loop.name,
         "url": loop.url,
         "events": loop.events,
         "format": loop.format,
         "machine": loop.filter.machine,
         "which_fields": "all" if loop.fields is None else "some",
-        "fields": "\n".join(loop.fields or ()),
         "which_headers": "keep",
         "headers": "",
-        "rate": "" if loop.rate is None else f"{loop.rate:g}",
+        "rate": "" if loop.rate is None else f"{loop.rate:.10g}",
         "max_in_flight": "" if loop.max_in_flight is None else str(loop.max_in_flight),
+        "ordered": loop.ordered,
         **{name: str(getattr(loop.batch, name.removeprefix("batch_"))) if loop.batch else "" for name in BATCH},
         "signatures": loop.signatures,
         "key_id": loop.key_id or "",
     }
 
 
-def asked(given: Typed, *, new: bool) -> dict[str, Any]:
+def asked(given: Typed, before: LoopShown | None = None) -> dict[str, Any]:
     """What was typed, as the API takes it. A new loop's headers are always those that were typed.
 
-    One without a name is called like its address's host.
+    One without a name is called like its address's host. Words that a loop had `before` keep their commas.
     """
+    new, had = before is None, _lists(before) if before else {}
     body = {
         "name": given["name"].strip() or (_host(given["url"]) if new else ""),
         "url": given["url"].strip(),
         "events": list(given["events"]),
         "format": given["format"],
-        "filter": {name: _words(given[name]) for name in LISTS[:3]} | {"machine": given["machine"]},
-        "fields": None if given["which_fields"] == "all" else _words(given["fields"]),
+        "filter": {name: words(given[name], had.get(name, ())) for name in LISTS[:3]} | {"machine": given["machine"]},
+        "fields": None if given["which_fields"] == "all" else words(given["fields"], had.get("fields", ())),
         "rate": _number(given["rate"], float),
         "max_in_flight": _number(given["max_in_flight"], int),
+        "ordered": given["ordered"],
         "batch": _batch(given),
         "signatures": list(given["signatures"]),
         "key_id": given["key_id"].strip() or None,
@@ -114,7 +116,7 @@ def checked(body: Mapping[str, Any], kind: type[Model]) -> tuple[Model | None, d
     wrong = {name: told for name, told in NEEDED.items() if not body[name]}
     if "http" in body["signatures"] and body["key_id"] is None:
         wrong["key_id"] = "Write where the key is published"
-    if body["batch"] is not None and (why := not_batched(body["format"], ordered=False)):
+    if body["batch"] is not None and (why := not_batched(body["format"], body["ordered"])):
         wrong["batch"] = f"{why[:1].upper()}{why[1:]}"
     if "url" in wrong:
         wrong.pop("name", None)  # it may follow from the address
@@ -159,8 +161,19 @@ def _batch(given: Typed) -> dict[str, Any] | None:
     return {name: value for name, value in typed.items() if value is not None} or None
 
 
-def _words(text: str) -> list[str]:
-    """Words, divided by commas or line breaks."""
+def _lists(loop: LoopShown) -> dict[str, list[str]]:
+    return {name: getattr(loop.filter, name) for name in LISTS[:3]} | {"fields": loop.fields or []}
+
+
+def words(text: str, had: Sequence[str] = ()) -> list[str]:
+    """Words, divided by commas or line breaks; commas of those that it `had` before, each on its line, are theirs."""
+    if text.strip() == ", ".join(had):  # as a field of one line shows them
+        return list(had)
+    lines = (line.strip() for line in text.split("\n"))
+    return list(dict.fromkeys(word for line in lines for word in ([line] if line in had else _parted(line))))
+
+
+def _parted(text: str) -> list[str]:
     return list(dict.fromkeys(word.strip() for word in re.split(r"[,\n]", text) if word.strip()))
 
 

@@ -37,7 +37,7 @@ class NewLoopPages:
         typed = loop_form.typed(visit.form)
         if visit.form.get("do") == "preview":
             return self._form(visit, typed, {})
-        form, wrong = loop_form.checked(loop_form.asked(typed, new=True), LoopForm)
+        form, wrong = loop_form.checked(loop_form.asked(typed), LoopForm)
         if form is None:
             return self._form(visit, typed, wrong)
         made = await self._calls.create(visit.account, visit.by, form)
@@ -97,6 +97,6 @@ class NewLoopPages:
         return self._views.page(visit, "new_loop.html", 422 if wrong else 200, **shown)
 
     def _preview(self, visit: Visit, typed: Typed) -> dict[str, Any]:
-        body, now = loop_form.asked(typed, new=True), self._effects.now()
+        body, now = loop_form.asked(typed), self._effects.now()
         shot = preview(visit.account, body, visit.form.get("show", ""), self._seals, now)
         return {"typed": typed, "preview": shot}

@@ -16,7 +16,7 @@ from pipeline.console.pages.views import Views
 from pipeline.console.pages.visit import Visit, to
 from pipeline.console.shown import LoopShown
 from pipeline.deliver.signing import live
-from pipeline.model.loops import Secret
+from pipeline.model.loops import Loop
 
 
 class LoopPages:
@@ -42,7 +42,8 @@ class LoopPages:
         shown: dict[str, Any] = {
             "loop": loop,
             "wanted": loop_form.filter_sentence(loop),
-            "secrets": self._secrets(visit),
+            "failing": self._picture.failing(self._row(visit)),
+            "secrets": live(self._row(visit).secrets, now),
             "health": known.get(loop.id),
             "lane": lane,
             "ranges": fared.NAMES,
@@ -73,7 +74,7 @@ class LoopPages:
         """`POST /loops/{loop}/settings`."""
         before = await self._calls.one(visit.account, visit.loop)
         typed = loop_form.typed(visit.form)
-        form, wrong = loop_form.checked(loop_form.asked(typed, new=False), LoopPatch)
+        form, wrong = loop_form.checked(loop_form.asked(typed, before), LoopPatch)
         if form is None:
             return self._settings(visit, before, typed, wrong)
         loop = await self._calls.change(visit.account, visit.by, visit.loop, form)
@@ -103,9 +104,8 @@ class LoopPages:
         shown = {"loop": loop, "typed": typed, "wrong": wrong, "events": loop_form.EVENTS}
         return self._views.page(visit, "settings.html", 422 if wrong else 200, **shown)
 
-    def _secrets(self, visit: Visit) -> list[Secret]:
-        """Those that sign, the newest first."""
+    def _row(self, visit: Visit) -> Loop:
         loop = self._picture.loop(visit.account, visit.loop)
         if loop is None:
             raise refused.missing()
-        return live(loop.secrets, self._effects.now())
+        return loop

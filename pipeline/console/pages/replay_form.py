@@ -1,6 +1,5 @@
 """A replay as a form of HTML: what was typed, as the API takes it, and what is wrong, field by field."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +8,7 @@ from pydantic import ValidationError
 
 from pipeline.console.forms import ReplayForm
 from pipeline.console.pages import moments
+from pipeline.console.pages.loop_form import words
 from pipeline.console.pages.visit import Form
 from pipeline.console.problems import wrongs
 from pipeline.console.shown import ReplayShown
@@ -34,13 +34,15 @@ def of(replay: ReplayShown) -> Typed:
     """What a replay was asked for, to be asked for once more: its times exactly."""
     lists = {name: "\n".join(getattr(replay, name)) for name in LISTS}
     times = {"from": replay.since.isoformat(), "to": replay.until.isoformat()}
-    return lists | times | {"types": replay.types, "rate": "" if replay.rate is None else f"{replay.rate:g}"}
+    return lists | times | {"types": replay.types, "rate": "" if replay.rate is None else f"{replay.rate:.10g}"}
 
 
-def checked(given: Typed, *, dry_run: bool) -> tuple[ReplayForm | None, dict[str, str]]:
-    """The API's form, or what is wrong in which field."""
+def checked(
+    given: Typed, *, dry_run: bool, counted: ReplayShown | None = None
+) -> tuple[ReplayForm | None, dict[str, str]]:
+    """The API's form, or what is wrong in which field; words of what was `counted` keep their commas."""
     body: dict[str, Any] = {name: moments.asked(given[name]) for name in ("from", "to")}
-    body |= {name: _words(given[name]) for name in LISTS}
+    body |= {name: words(given[name], getattr(counted, name, ())) for name in LISTS}
     body |= {"types": list(given["types"]), "rate": _rate(given["rate"]), "dry_run": dry_run}
     try:
         return ReplayForm.model_validate(body), {}
@@ -55,10 +57,6 @@ def checked(given: Typed, *, dry_run: bool) -> tuple[ReplayForm | None, dict[str
 
 def _field(place: Sequence[int | str]) -> str:
     return str(place[0]) if place else "to"  # that they are in order is said of the whole
-
-
-def _words(text: str) -> list[str]:
-    return list(dict.fromkeys(word.strip() for word in re.split(r"[,\n]", text) if word.strip()))
 
 
 def _rate(text: str) -> float | str | None:

@@ -30,9 +30,10 @@ class ReplayPages:
         return await self._form(visit, replay_form.fresh(self._effects.now()), {})
 
     async def create(self, visit: Visit) -> Response:
-        """`POST /loops/{loop}/replays`: counts, or sends where `do` says so."""
-        typed = replay_form.typed(visit.form)
-        form, wrong = replay_form.checked(typed, dry_run=visit.form.get("do") != "send")
+        """`POST /loops/{loop}/replays`: counts, or sends where `do` says so; of what was `counted` the same."""
+        counted = await self._known(visit, visit.form["counted"]) if "counted" in visit.form else None
+        typed = replay_form.of(counted) if counted else replay_form.typed(visit.form)
+        form, wrong = replay_form.checked(typed, dry_run=visit.form.get("do") != "send", counted=counted)
         if form is None:
             return await self._form(visit, typed, wrong)
         try:
@@ -55,17 +56,18 @@ class ReplayPages:
 
     async def cancel(self, visit: Visit) -> Response:
         """`POST /loops/{loop}/replays/{replay}/cancel`."""
-        known = await self._known(visit)
+        known = await self._known(visit, visit.request.path_params["replay"])
         await self._calls.cancel(visit.account, known.id)
         told = Flash("It is cancelled. What was on its way by then still arrives.")
         return self._door.say(visit, to(f"/loops/{visit.loop}/replays/{known.id}"), told)
 
     async def _one(self, visit: Visit, template: str) -> Response:
-        loop, replay = await self._loops.one(visit.account, visit.loop), await self._known(visit)
-        return self._views.page(visit, template, loop=loop, replay=replay, typed=replay_form.of(replay))
+        loop = await self._loops.one(visit.account, visit.loop)
+        replay = await self._known(visit, visit.request.path_params["replay"])
+        return self._views.page(visit, template, loop=loop, replay=replay)
 
-    async def _known(self, visit: Visit) -> ReplayShown:
-        found = await self._calls.one(visit.account, str(visit.request.path_params["replay"]))
+    async def _known(self, visit: Visit, replay: str) -> ReplayShown:
+        found = await self._calls.one(visit.account, replay)
         if found.loop != visit.loop:
             raise refused.missing()
         return found

@@ -31,7 +31,7 @@ class Happened(NamedTuple):
 
 def is_about(event: Event, word: str) -> bool:
     """Whether the word is the event's profile, address or message."""
-    return word in {event.profile, event.recipient, event.message}
+    return word in {event.profile, event.message} or word.casefold() == (event.recipient or "").casefold()
 
 
 class Concern(NamedTuple):

@@ -1,10 +1,12 @@
 """Dead letters in the store: a batch is written with its offsets, and pages of them are read."""
 
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sql
 from sqlalchemy import ColumnElement, Connection, Row
 
+from pipeline.console.store.carried import equals
 from pipeline.console.store.cursor import Cursor
 from pipeline.console.store.letters import Key, Letters
 from pipeline.console.store.read import Whose
@@ -59,9 +61,14 @@ def page(
     return rows[:limit], Cursor(rows[limit - 1].at, rows[limit - 1].id) if len(rows) > limit else None
 
 
-def count(connection: Connection, whose: Whose, sought: Sought, edge: Horizon) -> int:
-    """How many there are."""
-    return connection.scalar(sql.select(sql.func.count()).select_from(DEAD).where(*_which(whose, sought, edge))) or 0
+def count(
+    connection: Connection, whose: Whose, sought: Sought, edge: Horizon, but: Collection[int] = frozenset()
+) -> int:
+    """How many there are, without the records `but`."""
+    which = _which(whose, sought, edge)
+    every = sql.select(sql.func.count()).select_from(DEAD).where(*which)
+    without = (connection.scalar(every.where(one)) or 0 for one in _among(sorted(but)))
+    return (connection.scalar(every) or 0) - sum(without)
 
 
 def some(
@@ -88,10 +95,10 @@ def has_any(connection: Connection, whose: Whose) -> bool:
     return connection.execute(sql.select(DEAD.c.id).where(*which).limit(1)).first() is not None
 
 
-def still(connection: Connection, numbers: list[int]) -> bool:
-    """Whether any of these records is still a letter."""
-    which = (DEAD.c.id.in_(numbers[first : first + AT_ONCE]) for first in range(0, len(numbers), AT_ONCE))
-    return any(connection.execute(sql.select(DEAD.c.id).where(one).limit(1)).first() for one in which)
+def still(connection: Connection, loop: str, numbers: Sequence[int]) -> set[int]:
+    """Which of these records of the loop are letters still: its index is looked through, not all there are."""
+    its = sql.select(DEAD.c.id).where(DEAD.c.loop == loop)
+    return {found for one in _among(numbers) for found in connection.scalars(its.where(one))}
 
 
 def _which(whose: Whose, sought: Sought, edge: Horizon) -> list[ColumnElement[bool]]:
@@ -100,7 +107,7 @@ def _which(whose: Whose, sought: Sought, edge: Horizon) -> list[ColumnElement[bo
         DEAD.c.loop == whose.loop,
         DEAD.c.at >= since,
         sql.or_(DEAD.c.account == whose.account, DEAD.c.account.is_(None)),  # whose loop it is was asked before
-        *(DEAD.c[name] == value for name, value in sought.same),
+        *(equals(DEAD.c[name], value) for name, value in sought.same),
     ]
     if sought.until is not None:
         found.append(DEAD.c.at < sought.until)
@@ -109,6 +116,11 @@ def _which(whose: Whose, sought: Sought, edge: Horizon) -> list[ColumnElement[bo
     if sought.deliveries:
         found.append(DEAD.c.delivery.in_(sought.deliveries))
     return found
+
+
+def _among(numbers: Sequence[int]) -> Iterator[ColumnElement[bool]]:
+    for first in range(0, len(numbers), AT_ONCE):
+        yield DEAD.c.id.in_(numbers[first : first + AT_ONCE])
 
 
 def _beyond(place: Cursor, *, later: bool) -> ColumnElement[bool]:

@@ -24,8 +24,10 @@ class Found(NamedTuple):
 
 
 def about(connection: Connection, account: str, word: str, limit: int, edge: Horizon) -> Found:
-    """The account's attempts whose profile, recipient or message is this word."""
-    asked = [ATTEMPTS.c[name] == word for name in WORDS] + [_in_a_batch(word)]
+    """The account's attempts whose profile, recipient or message is this word; an address also in lower case."""
+    spelled = {"recipient": {word, word.lower()}}
+    own = (ATTEMPTS.c[name].in_(spelled.get(name, {word})) for name in WORDS)
+    asked = [*own, _in_a_batch(word)]
     found = {row.id: row for which in asked for row in connection.execute(_by(which, account, limit, edge))}
     newest = sorted(found.values(), key=lambda row: (row.at, row.id), reverse=True)
     return Found(newest[:limit], len(newest) > limit)

@@ -231,6 +231,7 @@ def _numbers(connection: Connection, wish: Wish) -> list[int]:
         (Wish(states=("retrying", "dead")), [5, 4, 3]),
         (Wish(same=(("type", "open"),)), [6, 2]),
         (Wish(same=(("recipient", "joe@mail.example"),)), [3]),
+        (Wish(same=(("recipient", "Joe@MAIL.example"),)), [3]),
         (Wish(same=(("event", "e1"),)), [1]),
         (Wish(same=(("delivery", "none"),)), []),
         (Wish(since=int((NOW + minutes(3)).timestamp()) * 10**6), [6, 5, 4, 3]),
