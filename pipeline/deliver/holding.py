@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
 
 from pipeline.deliver.ladder import Ladder
@@ -12,6 +13,7 @@ from pipeline.deliver.stage import held, onward
 from pipeline.model.deliveries import Delivery
 from pipeline.record import Record
 
+SOON = 60.0  # seconds in which a server goes on answering as it does
 Why = Literal["full", "closed", "state", "order"]  # a delivery is held
 
 
@@ -29,11 +31,16 @@ class Holding:
         return held(delivery, self.ladder, now, max(before - now, 0.0) + AFTER_SECONDS)
 
     def full(self, lane: Lane[Any], queue: Queue[Any], delivery: Delivery, now: float, tick: float) -> Record:
-        """Its lane is full: it comes back at its turn, where the lane has a pace."""
+        """Its lane is full: it comes back at its turn.
+
+        Where the loop sets no rate, it is known by how fast its server answers; what is far off may change, and climbs.
+        """
         self._count("full", delivery)
-        if (link := onward(delivery, self.ladder, now)) or lane.rate is None:
-            return link or held(delivery, self.ladder, now)
-        return held(delivery, self.ladder, now, lane.pace.book(lane.rate, len(queue.jobs), tick))
+        if link := onward(delivery, self.ladder, now):
+            return link
+        speed = lane.speed(past=queue is lane.past)
+        turn = inf if speed is None else lane.pace.book(speed, len(queue.jobs), tick)
+        return held(delivery, self.ladder, now, turn if turn < SOON or lane.rate is not None else None)
 
     def waiting(self, delivery: Delivery, why: Why, now: float) -> Record:
         """It waits without an attempt; one in the middle of a long wait just goes on."""

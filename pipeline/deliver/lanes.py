@@ -135,6 +135,13 @@ class Lane(Generic[Job]):
         queue, ahead = (self.past if self.past.jobs else self.now), len(self.now.jobs) + len(self.past.jobs) - 1
         return queue if ahead >= 0 and self._waits_long(ahead, now) else None
 
+    def speed(self, past: bool) -> float | None:
+        """How many POSTs a second it gets, by the loop's wish or by its server; None where nothing is known of it."""
+        if self.rate is not None or not self.took:
+            return self.rate
+        size = self.cap.size(self.most)
+        return (max(size // 2, 1) if past else size) / self.took
+
     def excused(self, lateness: float) -> bool:
         """Whether a queue is full because of this process, which is so many seconds behind, and not of its server."""
         return self.took < BEHIND * lateness
@@ -186,6 +193,8 @@ class Lane(Generic[Job]):
         self.took = self.took + (took - self.took) / LATELY if self.took else took
         self._over(job, past)
         self.used_at = now
+        if self.rate is None and self.idle:
+            self.pace.free()
 
     def _waits_long(self, ahead: int, now: float) -> bool:
         """Whether who comes behind so many waits for long, as fast as its server answers and as the loop wishes."""

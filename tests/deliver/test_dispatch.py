@@ -850,3 +850,26 @@ def test_a_process_that_is_behind_is_no_excuse_for_a_server_that_is_slow_by_itse
             for mark in [mark for mark, (_, post) in sorted(world.posts.items()) if post.loop.id == name][:most]:
                 world.answer(mark)
     assert (len(world.ended.keys() & others) < 0.8 * len(others)) is excused, "what is of others waits behind it"
+
+
+def test_what_finds_a_lane_full_that_moves_comes_back_at_its_turn(world: World) -> None:
+    """A replay of 3,000 at 200 a second to a server that takes 53: by rungs alone it would take six minutes."""
+    waiting: list[tuple[float, Record]] = []
+    for tenth in range(900):
+        came = [_delivery("fast", f"{tenth} {at}", replay="rp_x") for at in range(20 if tenth < 150 else 0)]
+        _take_past(world, "replays", came)
+        world.advance(0.1)
+        _answer_after(world, {"fast": 0.3})
+        for mark, (record, *_) in list(world.ended.items()):
+            if record.topic != "attempts":
+                waiting.append((_value(record)["leaves"], record))
+                del world.ended[mark]
+        due = [record for leaves, record in waiting if leaves <= world.clock]
+        waiting = [one for one in waiting if one[0] > world.clock]
+        for record in due:
+            _take_past(world, record.topic, [msgspec.json.decode(record.value or b"", type=Delivery)])
+    assert (len(waiting), len(world.ended)) == (0, 3000)
+
+
+def _take_past(world: World, topic: str, deliveries: Sequence[Delivery]) -> None:
+    world.dispatch.take((topic, 3), [Job(one, next(world._marks), past=True, number=3) for one in deliveries])
