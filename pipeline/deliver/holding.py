@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
 
 from pipeline.deliver.ladder import Ladder
@@ -12,6 +13,7 @@ from pipeline.deliver.stage import held, onward
 from pipeline.model.deliveries import Delivery
 from pipeline.record import Record
 
+SOON = 60.0  # seconds in which a server goes on answering as it does
 Why = Literal["full", "closed", "state", "order"]  # a delivery is held
 
 
@@ -31,18 +33,14 @@ class Holding:
     def full(self, lane: Lane[Any], queue: Queue[Any], delivery: Delivery, now: float, tick: float) -> Record:
         """Its lane is full: it comes back at its turn.
 
-        Where the loop sets no rate, how fast its server is says when that is; it is not waited for it longer than for a
-        server of which nothing is known.
+        Where the loop sets no rate, it is known by how fast its server answers; what is far off may change, and climbs.
         """
         self._count("full", delivery)
         if link := onward(delivery, self.ladder, now):
             return link
         speed = lane.speed(past=queue is lane.past)
-        if speed is None:
-            return held(delivery, self.ladder, now)
-        turn = lane.pace.book(speed, len(queue.jobs), tick)
-        rung = self.ladder.held(delivery.holds)
-        return held(delivery, self.ladder, now, turn)
+        turn = inf if speed is None else lane.pace.book(speed, len(queue.jobs), tick)
+        return held(delivery, self.ladder, now, turn if turn < SOON or lane.rate is not None else None)
 
     def waiting(self, delivery: Delivery, why: Why, now: float) -> Record:
         """It waits without an attempt; one in the middle of a long wait just goes on."""

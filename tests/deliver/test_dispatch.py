@@ -873,3 +873,16 @@ def test_what_finds_a_lane_full_that_moves_comes_back_at_its_turn(world: World) 
 
 def _take_past(world: World, topic: str, deliveries: Sequence[Delivery]) -> None:
     world.dispatch.take((topic, 3), [Job(one, next(world._marks), past=True, number=3) for one in deliveries])
+
+
+def test_a_turn_that_is_far_off_is_not_waited_for(world: World) -> None:
+    """Its server may be faster by then; and a chain of waits for each would cost others with it."""
+    world.loop("slow", max_in_flight=1)
+    world.take(_delivery("slow", "first"))
+    world.advance(10)
+    world.answer(0)
+    marks = world.take(*_many(30, "slow"))
+    world.advance(0.2)
+    held = [_value(world.ended[mark][0])["due"] - world.clock for mark in marks if mark in world.ended]
+    assert held[:3] == pytest.approx([30, 40, 50], abs=0.2), "one is under way, and one waits"
+    assert held[3:] == pytest.approx([5] * len(held[3:]), abs=0.2), "the first rung"
