@@ -4,7 +4,8 @@ It decides who goes when; clocks, network and Kafka are the World's.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Generic
 
 from pipeline import topics
@@ -19,7 +20,18 @@ from pipeline.deliver.lanes import LONGEST_WAIT, PATIENCE_SECONDS, Lane, Queue
 from pipeline.deliver.order import Orders, placed, profile_of
 from pipeline.deliver.room import Room
 from pipeline.deliver.roster import Roster
-from pipeline.deliver.stage import Post, Sent, Unseal, judged, letters, onward, outcome_of, prepared, waits_until
+from pipeline.deliver.stage import (
+    Post,
+    Sent,
+    Unseal,
+    judged,
+    letters,
+    onward,
+    outcome_of,
+    prepared,
+    unsent,
+    waits_until,
+)
 from pipeline.deliver.verdict import Dead
 from pipeline.deliver.world import World
 from pipeline.model.deliveries import Delivery, Outcome
@@ -184,7 +196,7 @@ class Dispatch(Generic[Mark]):
         queue.refused(tick)
         if queue.stuck(tick, lane.excused(self._world.lateness())):
             self._world.begin(job)
-            self._written(job, [self._holding.full(lane, queue, delivery, self._world.now(), tick)])
+            self._written(job, [self._full(lane, queue, delivery)])
             return True
         self._blocked[delivery.loop].add(place)
         self._wake(place, backlog, PATIENCE_SECONDS)
@@ -293,14 +305,14 @@ class Dispatch(Generic[Mark]):
         """What would wait here for long waits in the ladder: for a slow server, or the past for what happens now."""
         tick = self._world.tick()
         while (queue := lane.overlong(tick)) is not None:
-            self._put_back(lane, queue, -1, tick)
+            self._put_back(queue.give_back(-1), partial(self._full, lane, queue))
         while lane.starved and self._waited(lane.past.jobs[0]) > LONGEST_WAIT:
-            self._put_back(lane, lane.past, 0, tick)
+            self._put_back(lane.past.give_back(0), partial(self._full, lane, lane.past))
 
-    def _put_back(self, lane: Lane[Job[Mark]], queue: Queue[Job[Mark]], at: int, tick: float) -> None:
-        job = queue.give_back(at)
+    def _put_back(self, job: Job[Mark], held: Callable[[Delivery], Record]) -> None:
+        """A job that waited in its lane waits in the ladder, if it is still ours."""
         if self._world.owned(job):
-            self._end(job, [self._holding.full(lane, queue, job.delivery, self._world.now(), tick)])
+            self._end(job, [held(job.delivery)])
         else:
             self.room.release(job.size)
 
@@ -312,21 +324,14 @@ class Dispatch(Generic[Mark]):
         """The lane is closed: what waits in it waits in the ladder."""
         for queue in (lane.now, lane.past):
             for job in queue.drain():
-                if self._world.owned(job) and isinstance(job.what, Delivery):
-                    self._end(job, [self._held(job.what, "closed")])
-                else:
-                    self.room.release(job.size)
+                self._put_back(job, partial(self._held, why="closed"))
 
     def _shut_out(self, delivery: Delivery) -> list[Record]:
         """What becomes of a delivery whose lane is closed. To a loop that is not sent to no probe will open it."""
-        now, standing = self._world.now(), self._standing(delivery.loop)
-        active = standing is not None and standing.state == "active"
-        step = (
-            None if active else onward(delivery, self._ladder, now) or prepared(delivery, standing, now, self._unseal)
-        )
-        if step is None or isinstance(step, Post):
+        standing = self._standing(delivery.loop)
+        if standing is not None and standing.state == "active":
             return [self._held(delivery, "closed")]
-        return self._without_post(delivery, step)
+        return self._without_post(delivery, unsent(standing))
 
     def _without_post(self, delivery: Delivery, step: Record | Dead | str) -> list[Record]:
         if isinstance(step, Record):
@@ -335,3 +340,6 @@ class Dispatch(Generic[Mark]):
 
     def _held(self, delivery: Delivery, why: Why) -> Record:
         return self._holding.waiting(delivery, why, self._world.now())
+
+    def _full(self, lane: Lane[Job[Mark]], queue: Queue[Job[Mark]], delivery: Delivery) -> Record:
+        return self._holding.full(lane, queue, delivery, self._world.now(), self._world.tick())

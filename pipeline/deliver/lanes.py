@@ -139,8 +139,7 @@ class Lane(Generic[Job]):
         """How many POSTs a second it gets, by the loop's wish or by its server; None where nothing is known of it."""
         if self.rate is not None or not self.took:
             return self.rate
-        size = self.cap.size(self.most)
-        return (max(size // 2, 1) if past else size) / self.took
+        return (self._half if past else self.cap.size(self.most)) / self.took
 
     def excused(self, lateness: float) -> bool:
         """Whether a queue is full because of this process, which is so many seconds behind, and not of its server."""
@@ -204,20 +203,23 @@ class Lane(Generic[Job]):
 
     def _used(self) -> int:
         """How much of the cap: what is past has shown as well that it may grow once it has all that it gets, half."""
-        size = self.cap.size(self.most)
-        return size if self.past.in_flight >= max(size // 2, 1) else self.in_flight
+        return self.cap.size(self.most) if self.past.in_flight >= self._half else self.in_flight
+
+    @property
+    def _half(self) -> int:
+        """How much of the cap the past gets at most."""
+        return max(self.cap.size(self.most) // 2, 1)
 
     def _over(self, job: Job, past: bool) -> None:
         self.queue(past).in_flight -= 1
         self.busy.discard(job.profile)
 
     def _next(self) -> tuple[Queue[Job], int] | None:
-        size = self.cap.size(self.most)
-        if self.now.in_flight + self.past.in_flight >= size:
+        if self.now.in_flight + self.past.in_flight >= self.cap.size(self.most):
             return None
         if (at := self.now.first(self.busy)) is not None:
             return self.now, at
-        if self.past.in_flight < max(size // 2, 1) and (at := self.past.first(self.busy)) is not None:
+        if self.past.in_flight < self._half and (at := self.past.first(self.busy)) is not None:
             return self.past, at
         return None
 

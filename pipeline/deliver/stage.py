@@ -76,10 +76,8 @@ def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: 
 
     Only an active loop is sent to, and a loop is active only while its `url` is the verified one.
     """
-    if standing is None:
-        return Dead("the loop was removed")
-    if standing.state != "active":
-        return standing.reason or standing.state
+    if standing is None or standing.state != "active":
+        return unsent(standing)
     try:
         return signed(delivery, [_event.decode(one) for one in delivery.events], standing.loop, now, unseal)
     except SealBrokenError as wrong:  # the operator's to mend: what is sealed is not lost
@@ -87,6 +85,11 @@ def prepared(delivery: Delivery, standing: Standing | None, now: float, unseal: 
         return "sealed"
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as wrong:
         return Dead(f"the event can't be read: {wrong}")
+
+
+def unsent(standing: Standing | None) -> Dead | str:
+    """Why nothing is sent to a loop that is not active: the word for its state, or that it was removed."""
+    return Dead("the loop was removed") if standing is None else standing.reason or standing.state
 
 
 def signed(delivery: Delivery, events: Sequence[Event], loop: Loop, now: float, unseal: Unseal) -> Post:
