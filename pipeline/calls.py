@@ -1,6 +1,7 @@
 """All calls under way on an event loop, and which libcurl makes each."""
 
 from collections.abc import Callable
+from functools import partial
 from zlib import crc32
 
 from pipeline.multi import Multi
@@ -20,17 +21,28 @@ class Calls:
 
     def __init__(self, guard: Guard, sockets: type[Polled] | type[Watched] = Sockets) -> None:
         self._lost: set[str] = set()  # addresses whose name was not resolved the last time
-        self._together, *self._apart = (Multi(guard, sockets, self._lost) for _ in range(1 + APART))
+        self._make = partial(Multi, guard, sockets, self._lost)
+        self._together = self._make()
+        self._apart: dict[int, Multi] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, (self._together, *self._apart)))
+        return sum(map(len, self._all()))
 
     def start(self, request: Request, done: Callable[[Answer], None]) -> None:
         """Begins the call; `done` gets its answer on the event loop, never before `start` returns."""
-        lost = self._lost and request.url in self._lost
-        (self._apart[crc32(request.url.encode()) % APART] if lost else self._together).start(request, done)
+        multi = self._aside(request.url) if self._lost and request.url in self._lost else self._together
+        multi.start(request, done)
 
     def close(self) -> None:
         """Gives up what is under way; its `done` is not called."""
-        for multi in (self._together, *self._apart):
+        for multi in self._all():
             multi.close()
+
+    def _all(self) -> list[Multi]:
+        return [self._together, *self._apart.values()]
+
+    def _aside(self, url: str) -> Multi:
+        number = crc32(url.encode()) % APART
+        if number not in self._apart:
+            self._apart[number] = self._make()
+        return self._apart[number]
