@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -88,9 +88,13 @@ class Replays:
         """The replays of a loop, the oldest first."""
         return sorted((one for one in tuple(self._asked.values()) if one.loop == loop), key=_age)
 
-    def unfinished(self) -> Iterable[Replay]:
-        """All but those of which nothing was left when somebody looked, the oldest first."""
-        return sorted((one for one in self._asked.values() if one.id not in self._over), key=_age)
+    def unfinished(self) -> Iterator[tuple[Replay, list[Range]]]:
+        """The replays of which something is left, and what, the oldest first; who has nothing left is asked no more."""
+        for replay in sorted((one for one in self._asked.values() if one.id not in self._over), key=_age):
+            if left := self.left(replay):
+                yield replay, left
+            else:
+                self._over.add(replay.id)
 
     def came(self, replay: str) -> list[Progress]:
         """How far it came, a row for each partition where it began."""
@@ -102,15 +106,14 @@ class Replays:
 
     def left(self, replay: Replay) -> list[Range]:
         """What was not yet looked at; nothing of one that was cancelled."""
+        if replay.cancelled_at is not None:
+            return []
         reached = self._came.get(replay.id, {})
         rest = [
             Range(partition=one.partition, start=_next(one, reached.get(one.partition)), end=one.end)
-            for one in (replay.ranges if replay.cancelled_at is None else ())
+            for one in replay.ranges
         ]
-        left = [one for one in rest if one.start < one.end]
-        if not left:
-            self._over.add(replay.id)
-        return left
+        return [one for one in rest if one.start < one.end]
 
     def put(self, _partition: int, key: bytes, value: bytes | None) -> None:
         """One record of the topic `replay-states`; a null forgets it."""
@@ -122,6 +125,7 @@ class Replays:
             return
         if isinstance(row, Replay):
             self._asked[row.id] = row
+            self._over.discard(row.id)
         elif isinstance(row, Progress):
             self.note(row)
         elif "/" not in name:

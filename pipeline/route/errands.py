@@ -184,9 +184,9 @@ def errands(standings: Standings, holds: Holds, replays: Replays, ours: Mapping[
         if standing := standings.get(due.loop):
             yield Missed(due, standing, holds, standings.fails(standing.loop))
     busy: set[str] = set()
-    for replay in replays.unfinished():
-        standing, left = standings.get(replay.loop), replays.left(replay)
-        if standing is None or not left or standing.loop.account != replay.account:
+    for replay, left in replays.unfinished():
+        standing = standings.get(replay.loop)
+        if standing is None or standing.loop.account != replay.account:
             continue
         if not replay.dry_run and (standing.state != "active" or replay.loop in busy):
             continue

@@ -1,6 +1,7 @@
 """How far a replay came, as its rows tell it."""
 
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -50,9 +51,22 @@ def test_what_is_left_is_what_was_not_looked_at() -> None:
     assert replays.left(ASKED) == [Range(partition=0, start=120, end=250), Range(partition=3, start=40, end=43)]
     put(replays, came(3, 43))
     assert replays.left(ASKED) == [Range(partition=0, start=120, end=250)]
+    assert list(replays.unfinished()) == [(ASKED, replays.left(ASKED))]
+    put(replays, CANCELLED)
     assert replays.left(CANCELLED) == []
     assert list(replays.unfinished()) == []
     assert replays.reached(ASKED.id, 0) == came(0, 120, sent=7)
+
+
+def test_who_has_nothing_left_is_asked_no_more_unless_its_row_changes() -> None:
+    replays = Replays()
+    put(replays, CANCELLED)
+    with patch.object(Replays, "left", autospec=True, side_effect=Replays.left) as left:
+        for _ in range(3):
+            assert list(replays.unfinished()) == []
+    assert left.call_count == 1
+    put(replays, ASKED)
+    assert [one.id for one, _ in replays.unfinished()] == [ASKED.id]
 
 
 def test_it_never_goes_back() -> None:
@@ -70,7 +84,7 @@ def test_those_of_a_loop_are_in_the_order_they_were_asked_for() -> None:
     for row in (later, ASKED, msgspec.structs.replace(ASKED, id="rp_b", loop="other")):
         put(replays, row)
     assert [one.id for one in replays.of(ASKED.loop)] == [ASKED.id, "rp_a"]
-    assert [one.id for one in replays.unfinished()] == [ASKED.id, "rp_b", "rp_a"]
+    assert [one.id for one, _ in replays.unfinished()] == [ASKED.id, "rp_b", "rp_a"]
 
 
 def test_a_row_that_can_t_be_read_changes_nothing_and_a_null_forgets() -> None:
